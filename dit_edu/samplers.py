@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['SAMPLERS', 'make_timesteps', 'Step', 'ddim', 'ddpm', 'dpmpp_2m', 'euler', 'heun', 'run_sampler']
 
-# %% ../nbs/09_samplers.ipynb #a7d00b8b
+# %% ../nbs/09_samplers.ipynb #35831eb1
 from dataclasses import dataclass
-from difflib import get_close_matches
 import math
 
 import numpy as np
 import torch
 
 from .core import DitEduError
+from .diffusion import posterior
+from .schedules import check_choice
 
-# %% ../nbs/09_samplers.ipynb #ee1099f1
+# %% ../nbs/09_samplers.ipynb #403f9a8e
 def make_timesteps(
     T: int, # number of timesteps the schedule has
     steps: int, # how many of them to visit, 1 to T
@@ -24,8 +25,7 @@ def make_timesteps(
     "Choose which timesteps the sampler visits."
     if not isinstance(steps, (int, np.integer)) or not 1 <= steps <= T:
         raise DitEduError(f"A sampler needs a whole number of steps from 1 to {T} (the schedule's length), not {steps!r}.")
-    if spacing not in ('linspace', 'leading', 'trailing'):
-        raise DitEduError(f"Unknown spacing {spacing!r}: choose 'linspace', 'leading' or 'trailing'.")
+    check_choice(spacing, ('linspace', 'leading', 'trailing'), 'spacing')
     i = np.arange(steps)
     if spacing == 'leading': t = i[::-1] * (T // steps)
     elif spacing == 'trailing': t = np.round(T - i * (T / steps)) - 1
@@ -52,7 +52,7 @@ def _noise_like(x, generator): # drawn where the generator lives, so a CPU seed 
     device = x.device if generator is None else generator.device
     return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
 
-# %% ../nbs/09_samplers.ipynb #3cf5fc59
+# %% ../nbs/09_samplers.ipynb #4442914c
 def ddim(
     denoise, # callable (xt, t) -> object with .x0 and .eps
     x: torch.Tensor, # start, pure noise at the first timestep, (b, c, h, w)
@@ -66,32 +66,18 @@ def ddim(
         d = denoise(x, t)
         yield Step(t, x, d.x0, d.eps, i)
         alpha, sigma = _at(schedule, s)
-        fresh = eta * math.sqrt(_posterior(schedule, t, s)[2])
+        fresh = eta * math.sqrt(posterior(schedule, t, s)[2])
         x = alpha * d.x0 + math.sqrt(max(sigma**2 - fresh**2, 0.)) * d.eps
         if fresh > 0: x = x + fresh * _noise_like(x, generator)
 
-# %% ../nbs/09_samplers.ipynb #5c67ec90
-def _posterior(schedule, t, s): # q(x_s | x_t, x0) = N(a x_t + b x0, var), for any alpha and sigma
-    (at, st), (as_, ss) = _at(schedule, t), _at(schedule, s)
-    a_ts = at / as_ # what is left of x_s in x_t
-    var_ts = max(st**2 - (a_ts * ss)**2, 0.) # the noise added between s and t
-    return a_ts * ss**2 / st**2, as_ * var_ts / st**2, var_ts * ss**2 / st**2
+# %% ../nbs/09_samplers.ipynb #3e30abbc
+def _spread(d, small, big): # how wide to draw: the smaller variance, or what the network learned between the two
+    if getattr(d, 'frac', None) is None: return small.sqrt()
+    return ((d.frac * big.log() + (1 - d.frac) * small.log()) / 2).exp()
 
-# %% ../nbs/09_samplers.ipynb #b8ae4ea7
-def _learned_std(log_var, schedule, t, s): # the learned mixing share, carried over from the step t -> t-1 to t -> s
-    small, big = _log_bounds(schedule, t, s)
-    if s == t - 1: return (log_var / 2).exp()
-    low, high = _log_bounds(schedule, t, t - 1)
-    share = (log_var - low) / (high - low)
-    return ((small + share * (big - small)) / 2).exp()
-
-def _log_bounds(schedule, t, s):
-    var = _posterior(schedule, t, s)[2]
-    return math.log(var), math.log(var * (_at(schedule, t)[1] / _at(schedule, s)[1])**2)
-
-# %% ../nbs/09_samplers.ipynb #8fb2d7f0
+# %% ../nbs/09_samplers.ipynb #d78052fc
 def ddpm(
-    denoise, # callable (xt, t) -> object with .x0, .eps and, if the variance was learned, .log_var
+    denoise, # callable (xt, t) -> object with .x0, .eps and, if the variance was learned, .frac
     x: torch.Tensor, # start, pure noise at the first timestep, (b, c, h, w)
     schedule, # a Schedule: alpha and sigma for every t
     timesteps: list, # falling ints, see make_timesteps
@@ -101,12 +87,9 @@ def ddpm(
     for i, (t, s) in _pairs(timesteps):
         d = denoise(x, t)
         yield Step(t, x, d.x0, d.eps, i)
-        a, b, var = _posterior(schedule, t, s)
-        x = a * x + b * d.x0
-        if var > 0:
-            log_var = getattr(d, 'log_var', None)
-            std = math.sqrt(var) if log_var is None else _learned_std(log_var, schedule, t, s)
-            x = x + std * _noise_like(x, generator)
+        c0, ct, small, big = posterior(schedule, t, s)
+        x = c0 * d.x0 + ct * x
+        if s >= 0: x = x + _spread(d, small, big) * _noise_like(x, generator)
 
 # %% ../nbs/09_samplers.ipynb #85213882
 def dpmpp_2m(
@@ -175,7 +158,7 @@ def heun(
 # %% ../nbs/09_samplers.ipynb #34dd6bde
 SAMPLERS = dict(ddpm=ddpm, ddim=ddim, dpmpp_2m=dpmpp_2m, euler=euler, heun=heun)
 
-# %% ../nbs/09_samplers.ipynb #b23274d8
+# %% ../nbs/09_samplers.ipynb #7213ae6d
 def run_sampler(
     name: str, # ddpm, ddim, dpmpp_2m, euler or heun
     denoise, # callable (xt, t) -> Denoised, for example diffusion.denoiser(model, y)
@@ -187,8 +170,6 @@ def run_sampler(
     **kw, # passed on to the sampler: eta for ddim
 ): # generator of Steps; the finished sample is the last Step's x0
     "Run a sampler by name, without gradients."
-    if name not in SAMPLERS:
-        near = get_close_matches(str(name).lower(), SAMPLERS, 1, 0.)
-        raise DitEduError(f"Unknown sampler {name!r}: did you mean {near[0]!r}? The samplers are {', '.join(SAMPLERS)}.")
+    check_choice(name, SAMPLERS, 'sampler')
     timesteps = make_timesteps(schedule.T, steps, spacing)
     return torch.no_grad()(SAMPLERS[name])(denoise, x, schedule, timesteps, generator=generator, **kw)
