@@ -7,12 +7,12 @@ __all__ = ['TARGETS', 'add_noise', 'target_of', 'to_x0_eps', 'sample_timesteps',
            'learned_log_var', 'normal_kl', 'discretised_log_likelihood', 'vb_term', 'Denoised', 'Diffusion',
            'IdealDenoiser', 'GaussianDenoiser']
 
-# %% ../nbs/08_diffusion.ipynb #3ac8a54a
+# %% ../nbs/08_diffusion.ipynb #df1abc46
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 import torch
-import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import nn
 from .core import DitEduError
 from .schedules import Schedule, check_choice
@@ -188,16 +188,15 @@ def vb_term(
     first = (t == 0).reshape(-1, *[1] * (xt.ndim - 1))
     return torch.where(first, nll, kl).flatten(1).mean(1) / math.log(2)
 
-# %% ../nbs/08_diffusion.ipynb #e1879cbf
+# %% ../nbs/08_diffusion.ipynb #cdde84a0
 @dataclass
 class Denoised:
     "What a network's answer says about x_t."
     x0: torch.Tensor # the clean image it believes in, (b, c, h, w)
     eps: torch.Tensor # the noise it believes in, same shape
     log_var: torch.Tensor | None = None # log variance of the step t to t-1, if learned
-    frac: torch.Tensor | None = None # where that lies between the two ends, for steps longer than one
 
-# %% ../nbs/08_diffusion.ipynb #5ffe973b
+# %% ../nbs/08_diffusion.ipynb #544d2dca
 @dataclass
 class Diffusion:
     "Schedule, target and loss in one place; the network stays outside."
@@ -212,46 +211,78 @@ class Diffusion:
         check_choice(self.timestep_sampling, ('uniform', 'logit_normal'), 'timestep sampling')
         check_choice(self.weighting, ('none', 'min_snr'), 'loss weighting')
 
-    def split(self, out, xt):
-        "The target's channels, and those of the variance (None if it is not learned)."
-        c, want = xt.shape[1], xt.shape[1] * (2 if self.learn_sigma else 1)
-        if out.shape[1] != want:
-            raise DitEduError(f"The network answers {out.shape[1]} channels to {c}, but learn_sigma={self.learn_sigma} "
-                              f"needs {want}: give the network and the diffusion the same learn_sigma.")
-        out = out.to(torch.promote_types(xt.dtype, torch.float32))   # bf16 answers are compared in float32
-        return (out[:, :c], (out[:, c:] + 1) / 2) if self.learn_sigma else (out, None)
+# %% ../nbs/08_diffusion.ipynb #af5ca5e3
+@patch
+def split(self:Diffusion,
+    out: torch.Tensor, # the network's raw answer, (b, c, h, w), or (b, 2c, h, w) with learn_sigma
+    xt: torch.Tensor, # what it looked at, (b, c, h, w)
+) -> tuple: # the target's channels, and the share of log beta in the log variance (None if not learned)
+    "Take the network's answer apart."
+    c = xt.shape[1]
+    want = 2 * c if self.learn_sigma else c
+    if out.shape[1] != want:
+        raise DitEduError(f"The network answers {out.shape[1]} channels to {c}, but learn_sigma={self.learn_sigma} "
+                          f"needs {want}: give the network and the diffusion the same learn_sigma.")
+    out = out.to(torch.promote_types(xt.dtype, torch.float32))   # half precision is for the network, not for the loss
+    return (out[:, :c], (out[:, c:] + 1) / 2) if self.learn_sigma else (out, None)
 
-    def unpack(self, out, xt, t):
-        "A network's raw answer to x_t, as a Denoised."
-        out, frac = self.split(out, xt)
-        x0, eps = to_x0_eps(self.target, out, xt, t, self.schedule)
-        return Denoised(x0, eps, None if frac is None else learned_log_var(frac, t, self.schedule), frac)
+# %% ../nbs/08_diffusion.ipynb #dfa83968
+@patch
+def unpack(self:Diffusion,
+    out: torch.Tensor, # the network's raw answer, (b, c, h, w), or (b, 2c, h, w) with learn_sigma
+    xt: torch.Tensor, # what it looked at, (b, c, h, w)
+    t: int | torch.Tensor, # timestep, int or (b,)
+) -> Denoised: # x0 and eps, and the log variance if it is learned
+    "Say in plain terms what a raw answer means."
+    out, frac = self.split(out, xt)
+    x0, eps = to_x0_eps(self.target, out, xt, t, self.schedule)
+    return Denoised(x0, eps, None if frac is None else learned_log_var(frac, t, self.schedule))
 
-    def denoise(self, model, xt, t, y=None):
-        "Ask the network about x_t."
-        steps = t.to(xt.device) if torch.is_tensor(t) else torch.full((len(xt),), t, device=xt.device)
-        return self.unpack(model(xt, steps, y), xt, t)
+@patch
+def denoise(self:Diffusion,
+    model, # a network, called as model(xt, t, y) with t of shape (b,)
+    xt: torch.Tensor, # noisy images, (b, c, h, w)
+    t: int | torch.Tensor, # timestep, int or (b,)
+    y: torch.Tensor | None = None, # labels, (b,)
+) -> Denoised: # what the network believes
+    "Ask a network about x_t."
+    steps = t.to(xt.device) if torch.is_tensor(t) else torch.full((len(xt),), t, device=xt.device)
+    return self.unpack(model(xt, steps, y), xt, t)
 
-    def denoiser(self, model, y=None):
-        "A function (xt, t) -> Denoised, which is all that a sampler needs."
-        return lambda xt, t: self.denoise(model, xt, t, y)
+@patch
+def denoiser(self:Diffusion,
+    model, # a network, called as model(xt, t, y)
+    y: torch.Tensor | None = None, # labels, (b,)
+): # a function (xt, t) -> Denoised
+    "All that a sampler needs to know of a network."
+    return lambda xt, t: self.denoise(model, xt, t, y)
 
-    def loss(self, model, x0, y=None, t=None, eps=None, drop=None, generator=None):
-        "The training loss of a batch, per sample (b,), and what it is made of."
-        b, sch = len(x0), self.schedule
-        if t is None: t = sample_timesteps(b, sch.T, self.timestep_sampling, generator, device=x0.device)
-        if eps is None:
-            where = x0.device if generator is None else generator.device
-            eps = torch.randn(x0.shape, generator=generator, device=where, dtype=x0.dtype).to(x0.device)
-        xt = add_noise(x0, eps, t, sch)
-        out, frac = self.split(model(xt, t, y) if drop is None else model(xt, t, y, drop=drop), xt)
-        mse = (out - target_of(self.target, x0, eps, t, sch)).square().flatten(1).mean(1)
-        loss, vb = mse * loss_weight(self.target, t, sch, self.weighting).to(mse), torch.zeros_like(mse)
-        if self.learn_sigma:
-            x0_pred, _ = to_x0_eps(self.target, out.detach(), xt, t, sch)
-            vb = vb_term(x0, xt, x0_pred, learned_log_var(frac, t, sch), t, sch) * sch.T / 1000
-            loss = loss + vb
-        return loss, {'t': t, 'mse': mse.detach(), 'vb': vb.detach()}
+# %% ../nbs/08_diffusion.ipynb #f16d6a09
+@patch
+def loss(self:Diffusion,
+    model, # a network, called as model(xt, t, y), and with drop=drop if that is given
+    x0: torch.Tensor, # clean images or latents, (b, c, h, w)
+    y: torch.Tensor | None = None, # labels, (b,)
+    t: torch.Tensor | None = None, # timesteps, (b,); None draws them
+    eps: torch.Tensor | None = None, # noise, like x0; None draws it
+    drop: torch.Tensor | None = None, # which labels to hide, (b,) bool
+    generator: torch.Generator | None = None, # where t and eps come from
+) -> tuple: # loss per sample, (b,), and what it is made of: t, mse, vb, each (b,)
+    "The training loss."
+    if t is None: t = sample_timesteps(len(x0), self.schedule.T, self.timestep_sampling, generator, device=x0.device)
+    if eps is None:
+        where = x0.device if generator is None else generator.device
+        eps = torch.randn(x0.shape, generator=generator, device=where, dtype=x0.dtype).to(x0.device)
+    xt = add_noise(x0, eps, t, self.schedule)
+    out, frac = self.split(model(xt, t, y) if drop is None else model(xt, t, y, drop=drop), xt)
+    mse = (out - target_of(self.target, x0, eps, t, self.schedule)).square().flatten(1).mean(1)
+    loss, vb = mse * loss_weight(self.target, t, self.schedule, self.weighting).to(mse), torch.zeros_like(mse)
+    if self.learn_sigma:
+        x0_pred, _ = to_x0_eps(self.target, out, xt, t, self.schedule)
+        log_var = learned_log_var(frac, t, self.schedule)
+        vb = vb_term(x0, xt, x0_pred, log_var, t, self.schedule) * self.schedule.T / 1000
+        loss = loss + vb
+    return loss, {'t': t, 'mse': mse.detach(), 'vb': vb.detach()}
 
 # %% ../nbs/08_diffusion.ipynb #9fcd61ee
 class IdealDenoiser(nn.Module):
