@@ -206,7 +206,7 @@ def save_image(
         raise DitEduError(f"Do not know the image format of {path}; end its name in .png, .jpg or .webp.")
     with atomic_write(path) as tmp: im.save(tmp)
 
-# %% ../nbs/00_core.ipynb #67ab218a
+# %% ../nbs/00_core.ipynb #9960bd72
 def save_weights(
     path: str|Path, # the .safetensors file
     state: dict, # names to tensors, as state_dict() gives
@@ -220,8 +220,11 @@ def save_weights(
         out[k] = v.clone() if p in seen else v  # safetensors refuses two names for one memory
         seen.add(p)
     with atomic_write(path) as tmp:
+        tmp.touch()  # safetensors makes files that only you may read; give this one the usual rights
+        mode = tmp.stat().st_mode & 0o777
         try: save_file(out, tmp, metadata={"dit_edu": json.dumps(meta or {})})
         except SafetensorError as e: raise OSError(str(e)) from e
+        tmp.chmod(mode)
 
 # %% ../nbs/00_core.ipynb #40dd0a9d
 def _why_not_weights(path, err):
