@@ -196,7 +196,23 @@ def _check_shapes(
             raise DitEduError(f"the checkpoint's {k} is {tuple(state[k].shape)}, this DiT's is {tuple(own[k].shape)}; "
                               f"build the DiT with the checkpoint's sizes.")
 
-# %% ../nbs/06_dit.ipynb #a6aef4cb
+# %% ../nbs/06_dit.ipynb #e78ef66d
+def _grid_of(
+    pos: torch.Tensor, # a checkpoint's positions, (1, n, d)
+    own: tuple[int, int], # the grid to believe in when nothing tells
+) -> tuple[int, int]: # rows and columns that the positions were made for
+    "A checkpoint doesn't say its grid, but sines and cosines give it away."
+    n, d = pos.shape[-2:]
+    grids = [(h, n // h) for h in range(1, n + 1) if n % h == 0]
+    for grid in grids:
+        if torch.allclose(pos[0].float().cpu(), sincos_2d(d, *grid), atol=1e-2): return grid
+    side = math.isqrt(n)
+    for grid in (own, (side, side)):
+        if grid in grids: return grid
+    raise DitEduError(f"the checkpoint's pos_embed has {n} positions, which fit no grid known here; "
+                      f"build the DiT with the checkpoint's input_size.")
+
+# %% ../nbs/06_dit.ipynb #97d3c300
 @patch
 def load_state_dict(
     self: DiT,
@@ -207,12 +223,8 @@ def load_state_dict(
     "Load weights; positions of another input size are stretched to this one."
     state = dict(state_dict)
     pos = state.get('pos_embed')
-    if pos is not None and pos.shape != self.pos_embed.shape and pos.shape[-1] == self.pos_embed.shape[-1]:
-        side = math.isqrt(pos.shape[1]) # a checkpoint doesn't say its grid: take it to be square
-        if side ** 2 != pos.shape[1]:
-            raise DitEduError(f"the checkpoint's pos_embed has {pos.shape[1]} positions, which is not a square grid; "
-                              f"build the DiT with the checkpoint's input_size.")
-        state['pos_embed'] = interpolate_pos_embed(pos, (side, side), self.grid)
+    if pos is not None and pos.dim() == 3 and pos.shape[-1] == self.pos_embed.shape[-1]:
+        state['pos_embed'] = interpolate_pos_embed(pos, _grid_of(pos, self.grid), self.grid)
     self._check_shapes(state, strict)
     self._other_positions.clear()
     return nn.Module.load_state_dict(self, state, strict=strict, assign=assign)
