@@ -76,16 +76,16 @@ class PatchEmbed(nn.Module):
         _grid(*x.shape[-2:], self.patch_size) # a convolution would drop the left-over pixels in silence
         return rearrange(self.proj(x), 'b d rows cols -> b (rows cols) d')
 
-# %% ../nbs/02_patchify.ipynb #6c23d80f
-_HOVER = """<div class="ID" style="font:13px sans-serif;max-width:30em"><svg viewBox="0 0 206 100" tabindex="0" role="img"
-aria-label="LABEL" style="width:100%;touch-action:none;cursor:crosshair;background:#fff">
-<image href="PNG" width="100" height="100" preserveAspectRatio="none" style="image-rendering:pixelated"/>
-<image href="PNG" x="106" width="100" height="100" preserveAspectRatio="none" opacity=".3" style="image-rendering:pixelated"/>
-<g fill="#c2185b">RECTS</g><g fill="none" stroke="#000" stroke-width="1"><rect class="q" BOX/><rect class="q" BOX transform="translate(106)"/></g>
-</svg><div class="say">SAY</div></div><script>
-document.querySelectorAll('.ID:not([data-on])').forEach(root => { root.dataset.on = 1
-  const R = ROWS, C = COLS, n = R * C, ends = ENDS, svg = root.querySelector('svg'), rects = svg.querySelectorAll('g rect:not(.q)')
-  const m = Uint8Array.from(atob('DATA'), c => c.charCodeAt(0)); let now = START
+# %% ../nbs/02_patchify.ipynb #23686437
+_HOVER = """<div class="@ID@" style="font:13px sans-serif;max-width:30em"><svg viewBox="0 0 206 100" tabindex="0" role="img"
+aria-label="@LABEL@" style="width:100%;touch-action:pan-y;cursor:crosshair;background:#fff">
+<image href="@PNG@" width="100" height="100" preserveAspectRatio="none" style="image-rendering:pixelated"/>
+<image href="@PNG@" x="106" width="100" height="100" preserveAspectRatio="none" opacity=".3" style="image-rendering:pixelated"/>
+<g fill="#c2185b">@RECTS@</g><g fill="none" stroke="#000" stroke-width="1"><rect class="q" @BOX@/><rect class="q" @BOX@ transform="translate(106)"/></g>
+</svg><div class="say">@SAY@</div></div><script>
+document.querySelectorAll('.@ID@:not([data-on])').forEach(root => { root.dataset.on = 1
+  const R = @ROWS@, C = @COLS@, n = R * C, ends = @ENDS@, svg = root.querySelector('svg'), rects = svg.querySelectorAll('g rect:not(.q)')
+  const m = Uint8Array.from(atob('@DATA@'), c => c.charCodeAt(0)); let now = @START@
   const show = i => { now = i
     rects.forEach((r, j) => r.setAttribute('opacity', m[i * n + j] / 255))
     svg.querySelectorAll('.q').forEach(r => { r.setAttribute('x', i % C * 100 / C); r.setAttribute('y', Math.floor(i / C) * 100 / R) })
@@ -98,7 +98,7 @@ document.querySelectorAll('.ID:not([data-on])').forEach(root => { root.dataset.o
     if (d) { e.preventDefault(); e.stopPropagation(); show(Math.min(n - 1, Math.max(0, now + d))) } }) })
 </script>"""
 
-# %% ../nbs/02_patchify.ipynb #8bae7098
+# %% ../nbs/02_patchify.ipynb #6d342f89
 class hover_patches:
     "A picture beside a table about its patches: point at a patch (or use the arrow keys) and see its row."
     def __init__(
@@ -125,5 +125,5 @@ class hover_patches:
                     SAY=f"patch {i}: white {ends[i][0]}, reddest {ends[i][1]}", LABEL=f"{R} by {C} patches; arrow keys move",
                     ENDS=str(ends).replace("'", '"'), DATA=base64.b64encode(bytes_.numpy().tobytes()).decode())
         html = _HOVER
-        for key, value in fill.items(): html = html.replace(key, str(value))
-        return html.replace("ID", "hover-" + hashlib.sha1(html.encode()).hexdigest()[:8])
+        for key, value in fill.items(): html = html.replace(f"@{key}@", str(value)) # @ is never in base64
+        return html.replace("@ID@", "hover-" + hashlib.sha1(html.encode()).hexdigest()[:8])
