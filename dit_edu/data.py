@@ -26,17 +26,19 @@ from .core import DitEduError, atomic_write, cache_dir, read_json, stream, write
 AVATAR_CLASSES = ["voxel-art", "pixel-art", "open-peeps", "thumbs", "critters",
                   "moods", "sprouts", "planets", "landscape", "voxel-bot"]
 
-# %% ../nbs/01_data.ipynb #85ac6404
+# %% ../nbs/01_data.ipynb #d051555d
+def _style_file(name):
+    "The file of a DiceBear style, or a sentence with the nearest name."
+    path = files("dicebear_styles").joinpath(f"{name}.json")
+    if path.is_file(): return path
+    near = difflib.get_close_matches(str(name), AVATAR_CLASSES, 1, 0.3) or AVATAR_CLASSES[:1]
+    raise DitEduError(f"There is no avatar style {name!r}; did you mean {near[0]!r}? The ten that we use are in AVATAR_CLASSES.")
+
 @lru_cache(maxsize=None)
 def _style(name):
-    "Parse one DiceBear style; up to a second, so each is kept."
-    try: from dicebear import Style
-    except ImportError: raise DitEduError("Avatars need DiceBear; run: pip install dicebear-core dicebear-styles resvg-py") from None
-    path = files("dicebear_styles").joinpath(f"{name}.json")
-    if not path.is_file():
-        near = difflib.get_close_matches(name, AVATAR_CLASSES, 1, 0.3) or AVATAR_CLASSES[:1]
-        raise DitEduError(f"There is no avatar style {name!r}; did you mean {near[0]!r}? The ten we use are in AVATAR_CLASSES.")
-    return Style(json.loads(path.read_text(encoding="utf-8")))
+    "Parse a style and check it; up to a second, so each is kept."
+    from dicebear import Style
+    return Style(json.loads(_style_file(name).read_text(encoding="utf-8")))
 
 def _avatar(style, seed, size, force):
     from dicebear import Avatar
@@ -125,7 +127,7 @@ def _draw_worker(args):
     "What a helper process runs: draw its share, and say on each line how many more are done."
     _draw_into(*json.loads(args), tick=lambda n: print(n, flush=True))
 
-# %% ../nbs/01_data.ipynb #80f58b5e
+# %% ../nbs/01_data.ipynb #0ce0f2a9
 def _draw_parallel(path, styles, prefix, size, n, workers):
     "Share the drawing among fresh Python processes, which is safe in scripts, notebooks and under torchrun."
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
@@ -144,7 +146,7 @@ def _draw_parallel(path, styles, prefix, size, n, workers):
             for p in procs: p.kill()  # Ctrl-C leaves no helper behind
         for r in readers: r.join()
     for code, err in zip(codes, errors):
-        if code: raise DitEduError(f"Drawing avatars stopped ({''.join(err).strip().splitlines()[-1:] or code}); run it again.")
+        if code: raise DitEduError(f"Drawing avatars stopped ({err[-1].strip() if err else f'exit code {code}'}); run it again.")
 
 # %% ../nbs/01_data.ipynb #a1e860b4
 @contextmanager
@@ -161,7 +163,7 @@ def _only_one(path):
         if fcntl: fcntl.flock(f, fcntl.LOCK_EX)
         yield fcntl is not None
 
-# %% ../nbs/01_data.ipynb #a17b8277
+# %% ../nbs/01_data.ipynb #c45a77c0
 class AvatarDataset(ImageDataset):
     "Avatars drawn by code: made once, kept in one file, then read in microseconds."
     def __init__(self,
@@ -197,7 +199,7 @@ class AvatarDataset(ImageDataset):
         "All of it or nothing: the file gets its name only when the last avatar is in it."
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         args = self.styles, f"{self.split}-{self.seed}", self.size
-        for s in self.styles: _style(s)  # an unknown style should be known before anything is written
+        for s in self.styles: _style_file(s)  # an unknown style should be known before anything is written
         with _only_one(self.path.with_suffix(".lock")) as alone:
             if self.path.exists(): return  # another process was first
             for old in self.path.parent.glob(f".{self.path.stem}-*.tmp.npy") if alone else (): old.unlink()  # of a run that was killed
@@ -451,13 +453,12 @@ class HFDataset(ImageDataset):
         self.preprocessing = f"{name} {split}, 8-bit, EXIF upright, on white, {crop} to {size} px by Lanczos, {channels} channels" + (f", crops {seed}" if crop == "random" else "")
     def picture(self, i, epoch=0): return _prepare(self._data[i][self._im], self, self.keys[i], epoch, i)
 
-# %% ../nbs/01_data.ipynb #e0843327
+# %% ../nbs/01_data.ipynb #72dede19
 def _labels_of(data):
-    "The labels of a torchvision dataset, without opening its images where that can be had."
-    for k in ("targets", "labels", "_labels"):
-        if len(getattr(data, k, None) or () if not torch.is_tensor(getattr(data, k, None)) else data.targets) == len(data): return [int(y) for y in getattr(data, k)]
-    ys = [data[i][1] for i in range(len(data))]
-    return [int(y) if isinstance(y, int) or getattr(y, "ndim", 1) == 0 else 0 for y in ys]
+    "The labels of a torchvision dataset, without opening its images where they are kept apart; no whole number counts as class 0."
+    kept = next((v for k in ("targets", "labels", "_labels") if (v := getattr(data, k, None)) is not None and len(v) == len(data)), None)
+    ys = kept if kept is not None else [data[i][1] for i in range(len(data))]
+    return [int(y) if np.ndim(y) == 0 and y is not None else 0 for y in ys]
 
 # %% ../nbs/01_data.ipynb #f2071d35
 class TorchvisionDataset(ImageDataset):
