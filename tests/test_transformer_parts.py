@@ -54,7 +54,7 @@ def test_hover_page_stands_alone():
         html = hover_patches(image, torch.rand(16, 16), rows=4)._repr_html_()
         assert html.count("<rect") == 18 and "http" not in html and "@" not in html
     flat = hover_patches(torch.rand(3, 8, 8), torch.zeros(4, 4), rows=2)._repr_html_()   # a table with no contrast
-    assert "nan" not in flat.split("<script>")[0].split("base64,")[0]
+    assert flat.count('opacity="0.00"') == 4
 
 
 # ---------- embeddings
@@ -145,7 +145,7 @@ def test_attention_gradients_against_torch():
     torch.testing.assert_close(attn.qkv.weight.grad, mha.in_proj_weight.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_attention_against_timm_layout_of_diffusers():
+def test_attention_against_diffusers():
     from diffusers.models.attention_processor import Attention as Theirs
     theirs, ours = Theirs(query_dim=32, heads=4, dim_head=8, bias=True), Attention(32, 4)
     with torch.no_grad():
