@@ -136,7 +136,7 @@ def heun(
         there = _slope(denoise(_move(x, here, schedule, t, s), s), schedule)
         x = _move(x, (here + there) / 2, schedule, t, s)
 
-# %% ../nbs/09_samplers.ipynb #85213882
+# %% ../nbs/09_samplers.ipynb #f476adea
 def dpmpp_2m(
     denoise, # callable (xt, t) -> object with .x0 and .eps
     x: torch.Tensor, # start, pure noise at the first timestep, (b, c, h, w)
@@ -153,8 +153,8 @@ def dpmpp_2m(
         if s < 0: return # the last step lands on the guess itself
         (at, st), (as_, ss) = _at(schedule, t), _at(schedule, s)
         h = lam(s) - lam(t)
-        k = 0. if old is None or math.isinf(old_h) else h / (2 * old_h)
-        guess = d.x0 if k == 0 else (1 + k) * d.x0 - k * old
+        k = 0. if old is None or h > 2 * old_h else h / (2 * old_h) # no old guess, or too near to tell of so far a place
+        guess = (1 + k) * d.x0 - k * old if k else d.x0
         x = (ss / st) * x + (as_ - at * ss / st) * guess
         old, old_h = d.x0, h
 
