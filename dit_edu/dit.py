@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRESETS', 'DiT', 'multiply_adds']
 
-# %% ../nbs/06_dit.ipynb #a5634b1c
+# %% ../nbs/06_dit.ipynb #197ded64
 import math
 from difflib import get_close_matches
 
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .blocks import BLOCKS, FinalLayer
 from .core import DitEduError, load_weights, save_weights
 from .embeddings import LabelEmbedder, TimestepEmbedder, interpolate_pos_embed, sincos_2d
-from .patchify import PatchEmbed, unpatchify
+from .patchify import PatchEmbed, _grid, unpatchify
 
 # %% ../nbs/06_dit.ipynb #7fdf2a81
 _widths = dict(S=(384, 12, 6), B=(768, 12, 12), L=(1024, 24, 16), XL=(1152, 28, 16)) # Table 1 of the paper
@@ -36,7 +36,7 @@ def _nearest(
     near = get_close_matches(str(name), known, n=1, cutoff=0)
     raise DitEduError(f"unknown {what} {name!r}; did you mean {near[0]!r}? Known: {', '.join(known)}.")
 
-# %% ../nbs/06_dit.ipynb #581d0054
+# %% ../nbs/06_dit.ipynb #732b36ef
 class DiT(nn.Module):
     "A Diffusion Transformer: noisy latents, a time and a class in; what to take away out (Peebles & Xie 2023)."
     def __init__(
@@ -61,7 +61,7 @@ class DiT(nn.Module):
         self.patch_size, self.in_channels, self.num_classes = patch_size, in_channels, num_classes
         self.null_label, self.learn_sigma, self.grad_checkpointing = num_classes, learn_sigma, grad_checkpointing
         self.out_channels = in_channels * (2 if learn_sigma else 1)
-        self.grid, self._other_positions = self._grid(h, w), {}
+        self.grid, self._other_positions = _grid(h, w, patch_size), {}
 
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
         self.t_embedder = TimestepEmbedder(hidden_size)
@@ -73,20 +73,6 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(block(hidden_size, num_heads, mlp_ratio) for _ in range(depth))
         self.final_layer = FinalLayer(hidden_size, patch_size, self.out_channels, adaptive=self.context == 'vector')
         self.init_weights()
-
-# %% ../nbs/06_dit.ipynb #0d2ea358
-@patch
-def _grid(
-    self: DiT,
-    h: int, # height of the latents
-    w: int, # width of the latents
-) -> tuple[int, int]: # rows and columns of patches
-    "How many patches fit; an error if some pixels are left over."
-    p = self.patch_size
-    if h % p or w % p or min(h, w) < p:
-        raise DitEduError(f"latents of {h}×{w} can't be cut into patches of {p}×{p}; "
-                          f"use a height and a width that {p} divides, or another patch_size.")
-    return h // p, w // p
 
 # %% ../nbs/06_dit.ipynb #a8ed7629
 @patch
@@ -134,7 +120,7 @@ def condition(
     y_emb = self.y_embedder(y, drop)
     return t_emb + y_emb if self.context == 'vector' else torch.stack([t_emb, y_emb], dim=1)
 
-# %% ../nbs/06_dit.ipynb #9f3941eb
+# %% ../nbs/06_dit.ipynb #d4ff4e9e
 @patch
 def forward(
     self: DiT,
@@ -146,7 +132,7 @@ def forward(
     "Patches in, blocks that know time and class, patches out."
     b, c, h, w = x.shape
     if c != self.in_channels: raise DitEduError(f"this DiT takes {self.in_channels} channels, got {c}; pass latents of its own VAE.")
-    grid = self._grid(h, w)
+    grid = _grid(h, w, self.patch_size)
     cond = self.condition(t.expand(b), y, drop)
     x = self.x_embedder(x) + self.positions(grid)
     n = x.shape[1]
