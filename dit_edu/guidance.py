@@ -10,6 +10,22 @@ import torch
 
 from .core import DitEduError
 
+# %% ../nbs/10_guidance.ipynb #47e303e9
+def _inside(t, interval): # is this timestep one where guidance acts? (one t for the whole batch)
+    if interval is None: return True
+    t = t.flatten()[0].item() if isinstance(t, torch.Tensor) else t
+    return interval[0] <= t <= interval[1]
+
+def _check_labels(model, y, scale):
+    if scale != 1 and model.num_classes == 0:
+        raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1.")
+    if y is None or model.num_classes == 0: return None
+    y = torch.as_tensor(y)
+    if y.is_floating_point() or y.min() < 0 or y.max() > model.null_label:
+        raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1} "
+                          f"({model.null_label} means no label), not {y.tolist()}.")
+    return y
+
 # %% ../nbs/10_guidance.ipynb #a0c46103
 def guided(
     model, # network called as model(x, t, y), with .num_classes and .null_label
@@ -30,22 +46,6 @@ def guided(
         # a learned variance rides in the channels after the first c: it is left as the label says
         return torch.cat([uncond[:, :c] + scale * (cond - uncond)[:, :c], cond[:, c:]], 1)
     return call
-
-# %% ../nbs/10_guidance.ipynb #47e303e9
-def _inside(t, interval): # is this timestep one where guidance acts? (one t for the whole batch)
-    if interval is None: return True
-    t = t.flatten()[0].item() if isinstance(t, torch.Tensor) else t
-    return interval[0] <= t <= interval[1]
-
-def _check_labels(model, y, scale):
-    if scale != 1 and model.num_classes == 0:
-        raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1.")
-    if y is None or model.num_classes == 0: return None
-    y = torch.as_tensor(y)
-    if y.is_floating_point() or y.min() < 0 or y.max() > model.null_label:
-        raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1} "
-                          f"({model.null_label} means no label), not {y.tolist()}.")
-    return y
 
 # %% ../nbs/10_guidance.ipynb #0a74deea
 def guided_denoiser(
