@@ -6,7 +6,7 @@
 __all__ = ['LPIPS', 'make_perceptual', 'PatchGAN', 'hinge_d_loss', 'hinge_g_loss', 'lsgan_d_loss', 'lsgan_g_loss',
            'set_requires_grad', 'disc_factor', 'adaptive_weight', 'VAEGANLoss']
 
-# %% ../nbs/12_vae_gan.ipynb #be7205f2
+# %% ../nbs/12_vae_gan.ipynb #59bd386c
 import importlib.util
 import pickle
 import socket
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from fastcore.basics import patch
 
 from .core import DitEduError, load_weights
 
@@ -35,7 +36,7 @@ def _vgg_stages():
     return [_stage([3, 64, 64]), _stage([64, 128, 128], pool()), _stage([128, 256, 256, 256], pool()),
             _stage([256, 512, 512, 512], pool()), _stage([512, 512, 512, 512], pool())]
 
-# %% ../nbs/12_vae_gan.ipynb #3b3eeddb
+# %% ../nbs/12_vae_gan.ipynb #2f54d848
 class LPIPS(nn.Module):
     "Distance between the feature maps of a trained, frozen image classifier (Zhang et al. 2018, version 0.1)."
     def __init__(self,
@@ -53,31 +54,34 @@ class LPIPS(nn.Module):
 
     def train(self, mode=True): return super().train(False) # a measuring instrument: never in training mode
 
-    def features(self,
-        x: torch.Tensor, # images in [-1, 1], (b, 3 or 1, h, w)
-    ) -> list: # five feature maps, fine to coarse
-        "What the classifier sees in the images."
-        if x.shape[1] == 1: x = x.expand(-1, 3, -1, -1)
-        small = min(x.shape[-2:])
-        if small < self.min_size: x = F.interpolate(x, scale_factor=self.min_size / small, mode='bilinear')
-        maps, h = [], (x - self.shift) / self.scale
-        for stage in self.stages: maps.append(h := stage(h))
-        return maps
-
-    def forward(self,
-        x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
-        y: torch.Tensor, # images to compare with, same shape
-    ) -> torch.Tensor: # distance, (b,); 0 for equal images
-        "Squared difference of unit-length feature vectors, channels weighted by the heads, averaged over positions, summed over stages."
-        total = 0.
-        for i, (a, b) in enumerate(zip(self.features(x), self.features(y))):
-            a, b = _unit(a), _unit(b)
-            total = total + ((a - b)**2 * getattr(self, f'head{i}')[:, None, None]).sum(1).mean(dim=(1, 2))
-        return total
-
 def _unit(f): # the small number is inside the root: a feature vector of zeros then has a gradient of zero, not NaN
     f = f.float()
     return f * torch.rsqrt(f.square().sum(1, keepdim=True) + 1e-10)
+
+# %% ../nbs/12_vae_gan.ipynb #b02939e4
+@patch
+def features(self: LPIPS,
+    x: torch.Tensor, # images in [-1, 1], (b, 3 or 1, h, w)
+) -> list: # five feature maps, fine to coarse
+    "What the classifier sees in the images."
+    if x.shape[1] == 1: x = x.expand(-1, 3, -1, -1)
+    small = min(x.shape[-2:])
+    if small < self.min_size: x = F.interpolate(x, scale_factor=self.min_size / small, mode='bilinear')
+    maps, h = [], (x - self.shift) / self.scale
+    for stage in self.stages: maps.append(h := stage(h))
+    return maps
+
+@patch
+def forward(self: LPIPS,
+    x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
+    y: torch.Tensor, # images to compare with, same shape
+) -> torch.Tensor: # distance, (b,); 0 for equal images
+    "Squared difference of unit-length feature vectors, channels weighted by the heads, averaged over positions, summed over stages."
+    total = 0.
+    for i, (a, b) in enumerate(zip(self.features(x), self.features(y))):
+        a, b = _unit(a), _unit(b)
+        total = total + ((a - b)**2 * getattr(self, f'head{i}')[:, None, None]).sum(1).mean(dim=(1, 2))
+    return total
 
 # %% ../nbs/12_vae_gan.ipynb #cb1df354
 class _ArraysOnly(pickle.Unpickler):
@@ -280,9 +284,6 @@ class VAEGANLoss(nn.Module):
 
 _REC = {'l1': F.l1_loss, 'l2': F.mse_loss}
 _GAN = {'hinge': (hinge_d_loss, hinge_g_loss), 'lsgan': (lsgan_d_loss, lsgan_g_loss)}
-
-# %% ../nbs/12_vae_gan.ipynb #4fc88afa
-from fastcore.basics import patch
 
 # %% ../nbs/12_vae_gan.ipynb #79cf364d
 @patch
