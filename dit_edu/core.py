@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LEGEND', 'axis_legend', 'DitEduError', 'seed_everything', 'stream', 'default_device', 'to_11', 'to_01', 'to_pil',
-           'image_grid', 'show_images', 'count_params', 'atomic_write', 'write_json', 'read_json', 'save_image',
-           'save_weights', 'load_weights', 'state_hash', 'cache_dir']
+           'image_grid', 'show_images', 'small_figures', 'count_params', 'atomic_write', 'write_json', 'read_json',
+           'save_image', 'save_weights', 'load_weights', 'state_hash', 'cache_dir']
 
-# %% ../nbs/00_core.ipynb #e2b110a2
-import hashlib, json, math, os, random
+# %% ../nbs/00_core.ipynb #219490ce
+import hashlib, io, json, math, os, random
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -153,6 +153,27 @@ def show_images(
     for i, (a, im) in enumerate(zip(axes, ims)):
         a.imshow(im, cmap="gray", vmin=0, vmax=255 if im.dtype == np.uint8 else 1, interpolation="nearest")
         if titles is not None and i < len(titles): a.set_title(str(titles[i]), fontsize=8, pad=3)
+
+# %% ../nbs/00_core.ipynb #07a3ffd4
+def small_figures(
+    colors: int = 256, # how many colours a figure keeps, at most 256
+) -> None:
+    "In a notebook: store every figure from here on as a PNG with few colours."
+    from IPython import get_ipython
+    from matplotlib.figure import Figure
+    def png(fig):
+        b = io.BytesIO()
+        fig.savefig(b, format="png", dpi=fig.dpi, bbox_inches="tight", facecolor="white")
+        im, out = Image.open(b).convert("RGB"), io.BytesIO()
+        im.quantize(colors, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        return out.getvalue()
+    shell = get_ipython()
+    if not shell: return
+    import matplotlib.pyplot as plt
+    plt.close(plt.figure())  # makes matplotlib settle in, which sets its own way of storing figures
+    use = lambda *_: shell.display_formatter.formatters["image/png"].for_type(Figure, png)
+    use()
+    shell.events.register("pre_run_cell", use)  # and again before each cell, should it settle in later
 
 # %% ../nbs/00_core.ipynb #cc962a39
 def count_params(
