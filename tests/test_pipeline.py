@@ -1,0 +1,111 @@
+"What people do with a finished run: load it, sample, look at the steps."
+import subprocess, sys
+import pytest, torch
+from dit_edu.core import DitEduError
+
+
+@pytest.fixture(scope="module")
+def pipe(finished):
+    from dit_edu import load_pretrained
+    return load_pretrained(finished/"run", device="cpu")
+
+
+def same(a, b): torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+def far(a, b): assert (a - b).abs().max() > 1e-2
+
+
+def test_load_pretrained_knows_the_run(pipe):
+    assert pipe.classes == ["green", "red"]
+    assert pipe.latent_shape == (4, 8, 8)
+    assert pipe.diffusion.schedule.T == 12
+    assert pipe.defaults == {"sampler": "ddim", "steps": 6, "guidance_scale": 1.0}
+    images = pipe.sample(3, steps=4)
+    assert images.shape == (3, 3, 16, 16) and images.min() >= 0 and images.max() <= 1 and images.std() > 0.01
+
+
+def test_latents_have_the_cache_statistics(pipe, finished):
+    from dit_edu.latents import LatentCache
+    cache = LatentCache(finished/"run/vae_latents")
+    assert torch.equal(pipe.vae.latents_mean, cache.mean) and torch.equal(pipe.vae.latents_std, cache.std)
+    z, _ = cache.sample(range(len(cache)), generator=torch.Generator().manual_seed(0))
+    assert z.mean().abs() < 0.1 and abs(z.std() - 1) < 0.1
+
+
+def test_the_seed_decides_the_images(pipe):
+    for sampler in ("ddim", "ddpm"):
+        a, b, c = (pipe.sample(2, steps=4, seed=s, sampler=sampler) for s in (5, 5, 6))
+        assert torch.equal(a, b); far(a, c)
+
+
+def test_the_first_image_does_not_depend_on_how_many(pipe):
+    same(pipe.sample(1, steps=4, seed=1), pipe.sample(3, steps=4, seed=1)[:1])
+
+
+def test_labels_by_number_or_name(pipe):
+    assert torch.equal(pipe.sample(2, y=1, steps=3), pipe.sample(2, y="red", steps=3))
+    assert torch.equal(pipe.sample(2, y=["green", "red"], steps=3), pipe.sample(2, y=torch.tensor([0, 1]), steps=3))
+    with torch.no_grad(): # a small model hardly heeds its label after 12 steps: look at the network's output, not at pixels
+        x, t = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(0)), torch.tensor([5])
+        assert not torch.equal(pipe.dit(x, t, torch.tensor([0])), pipe.dit(x, t, torch.tensor([1])))
+
+
+@pytest.mark.parametrize("y, says", [("blue", "green, red"), (7, "0 … 1"), (-1, "0 … 1"), ([0, 1, 0], "3 labels for 2 images")])
+def test_wrong_labels_are_named(pipe, y, says):
+    with pytest.raises(DitEduError, match=says): pipe.sample(2, y=y, steps=2)
+
+
+def test_guidance_one_is_neutral_and_others_are_not(pipe):
+    from dit_edu.guidance import guided_denoiser
+    y = torch.tensor([1, 1])
+    plain, one, many = ([s.x0 for s in pipe.steps(2, y=1, steps=4, **kw)][-1] for kw in ({}, {"guidance_scale": 1.0}, {"guidance_scale": 30.0}))
+    assert torch.equal(plain, one) and not torch.allclose(one, many, atol=1e-4)
+    x = torch.randn(2, *pipe.latent_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(): # eps = eps_uncond + s (eps_cond - eps_uncond)
+        cond, uncond, s = pipe.diffusion.denoise(pipe.dit, x, 5, y).eps, pipe.diffusion.denoise(pipe.dit, x, 5, None).eps, 3.
+        torch.testing.assert_close(guided_denoiser(pipe.diffusion, pipe.dit, y, s)(x, 5).eps, uncond + s * (cond - uncond), rtol=1e-3, atol=1e-4)
+
+
+def test_steps_descend_to_a_finished_image(pipe):
+    steps = list(pipe.steps(2, y=[0, 1], steps=6, seed=2))
+    ts = [s.t for s in steps]
+    assert ts == sorted(set(ts), reverse=True) and ts[0] == 11 and ts[-1] == 0
+    assert all(s.xt.shape == s.x0.shape == s.eps.shape == (2, 4, 8, 8) for s in steps)
+    assert torch.equal(pipe.decode(steps[-1].x0), pipe.sample(2, y=[0, 1], steps=6, seed=2))
+    sch = pipe.diffusion.schedule
+    for s in steps: # each step's parts belong together: xt = alpha x0 + sigma eps
+        alpha, sigma = sch.at(s.t, s.xt)
+        torch.testing.assert_close(alpha * s.x0 + sigma * s.eps, s.xt, rtol=1e-3, atol=1e-3)
+
+
+def test_all_steps_is_every_timestep(pipe):
+    assert [s.t for s in pipe.steps(1, steps=12)] == list(range(11, -1, -1))
+
+
+@pytest.mark.parametrize("kw, says", [({"steps": 0}, "1 to 12"), ({"steps": 13}, "1 to 12"), ({"sampler": "dimm"}, "ddim")])
+def test_wrong_steps_and_samplers_are_named(pipe, kw, says):
+    with pytest.raises(DitEduError, match=says): pipe.sample(1, **kw)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, finished):
+    from dit_edu import load_pretrained
+    with pytest.raises(DitEduError, match=str(tmp_path/"nowhere")): load_pretrained(tmp_path/"nowhere")
+    with pytest.raises(DitEduError, match="dit_config.yaml is missing"): load_pretrained(tmp_path)
+    (tmp_path/"dit_config.yaml").write_text((finished/"run/dit_config.yaml").read_text())
+    with pytest.raises(DitEduError, match="dit_ckpt.safetensors"): load_pretrained(tmp_path)
+    (tmp_path/"dit_ckpt.safetensors").write_bytes((finished/"run/dit_ckpt.safetensors").read_bytes())
+    with pytest.raises(DitEduError, match="vae_autoencoder_ckpt.safetensors"): load_pretrained(tmp_path)
+
+
+def test_a_run_can_be_moved(finished, tmp_path, pipe):
+    import shutil
+    from dit_edu import load_pretrained
+    for name in ("dit_config.yaml", "dit_ckpt.safetensors", "vae_autoencoder_ckpt.safetensors"): shutil.copy(finished/"run"/name, tmp_path)
+    assert torch.equal(load_pretrained(tmp_path, device="cpu").sample(1, steps=3), pipe.sample(1, steps=3))
+
+
+def test_the_three_names_and_no_torch_until_they_are_used():
+    code = ("import sys, dit_edu; assert 'torch' not in sys.modules; import dit_edu.cli; assert 'torch' not in sys.modules;"
+            "from dit_edu import DiT, VAE, load_pretrained; assert 'torch' in sys.modules; assert callable(load_pretrained) and DiT.from_preset and VAE.load;"
+            "import dit_edu as d\ntry: d.nonsense\nexcept AttributeError as e: assert 'nonsense' in str(e)\nelse: raise SystemExit('no AttributeError')")
+    p = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
