@@ -247,7 +247,7 @@ def crop_image(
     box = max(left, 0), max(top, 0), min(right, w), min(bottom, h)  # rounding may step over the edge by a hair
     return im.resize((size, size), Image.Resampling.LANCZOS, box=box)
 
-# %% ../nbs/01_data.ipynb #d7ab1b97
+# %% ../nbs/01_data.ipynb #a75cd074
 def _to_8bit(im):
     "Bring 16-bit and float images to 8 bits without clipping them."
     if im.mode.startswith("I"): return Image.fromarray((np.asarray(im).astype(np.float64).clip(0, 65535) / 257 + 0.5).astype(np.uint8))
@@ -263,7 +263,7 @@ def to_rgb(
     try: im = ImageOps.exif_transpose(im)
     except Exception: pass  # an unreadable note: leave the picture as it lies
     clear = im.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in im.info
-    im = _to_8bit(im)
+    im = im.convert("LA") if im.mode == "La" else _to_8bit(im)  # PIL knows no direct way from La
     return _on_white(im) if clear else im.convert("RGB")
 
 # %% ../nbs/01_data.ipynb #91705d6a
