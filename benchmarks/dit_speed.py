@@ -30,6 +30,7 @@ def step(model, opt, batch, call, bf16, clock):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--batch', type=int, default=4)
+    a.add_argument('--depth', type=int, default=12, help='12 is DiT-B; fewer blocks for a quick look')
     a.add_argument('--repeats', type=int, default=5, help='timed rounds; each round times every variant once')
     a.add_argument('--warmup', type=int, default=1)
     a.add_argument('--threads', type=int, default=2)
@@ -41,8 +42,8 @@ def main():
     torch.manual_seed(0)
 
     # DiT-B/2 on 32×32×4 latents, 1000 classes, learned variance: the same layers and the same sizes in both.
-    ours = DiT.from_preset('DiT-B/2').to(a.device)
-    theirs = DiTTransformer2DModel(num_attention_heads=12, attention_head_dim=64, num_layers=12, in_channels=4, out_channels=8,
+    ours = DiT.from_preset('DiT-B/2', depth=a.depth).to(a.device)
+    theirs = DiTTransformer2DModel(num_attention_heads=12, attention_head_dim=64, num_layers=a.depth, in_channels=4, out_channels=8,
                                    sample_size=32, patch_size=2, num_embeds_ada_norm=1000).to(a.device)
     batch = (torch.randn(a.batch, 4, 32, 32), torch.randint(1000, (a.batch,)), torch.randint(1000, (a.batch,)),
              torch.randn(a.batch, 8, 32, 32))
@@ -63,12 +64,12 @@ def main():
 
     # Ratios are taken within a round, then their median: rounds under another load don't mix.
     ratio = lambda k, base: statistics.median(x / y for x, y in zip(times[k], times[base]))
-    result = dict(batch=a.batch, repeats=a.repeats, threads=a.threads, device=a.device, clock=a.clock, machine=platform.processor() or platform.machine(),
+    result = dict(batch=a.batch, depth=a.depth, repeats=a.repeats, threads=a.threads, device=a.device, clock=a.clock, machine=platform.processor() or platform.machine(),
                   torch=torch.__version__, seconds=times, median={k: statistics.median(v) for k, v in times.items()},
                   params={'diffusers': sum(p.numel() for p in theirs.parameters()), 'dit_edu': sum(p.numel() for p in ours.parameters())},
                   step_ours_over_diffusers=ratio('dit_edu, fp32', 'diffusers, fp32'),
                   speedup_bf16=1 / ratio('dit_edu, bf16 autocast', 'dit_edu, fp32'))
-    print(f'DiT-B/2, batch {a.batch}, 32×32×4, {a.threads} threads, {a.device}, torch {torch.__version__}, median of {a.repeats}, {a.clock} clock\n')
+    print(f'DiT-B/2 with {a.depth} blocks, batch {a.batch}, 32×32×4, {a.threads} threads, {a.device}, torch {torch.__version__}, median of {a.repeats}, {a.clock} clock\n')
     print('| training step | seconds | fastest | slowest |\n|---|--:|--:|--:|')
     for k, v in times.items(): print(f'| {k} | {statistics.median(v):.3f} | {min(v):.3f} | {max(v):.3f} |')
     print('\n| ratio | measured | wanted |\n|---|--:|--:|')
