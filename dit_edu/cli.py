@@ -6,9 +6,10 @@
 __all__ = ['app', 'train_vae_command', 'infer_vae_command', 'train_dit_command', 'sample_command', 'copy_notebooks',
            'lab_command', 'main']
 
-# %% ../nbs/20_cli.ipynb #4d92c935
+# %% ../nbs/20_cli.ipynb #1069cdcf
 import shutil, sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import List, Optional
 import typer
@@ -70,12 +71,12 @@ def _labels(pipe, label, n):
     asked = [int(v) if v.isdigit() else v for v in label.split(",")] if label else list(range(pipe.dit.num_classes))
     return [asked[i * len(asked) // n] for i in range(n)]
 
-# %% ../nbs/20_cli.ipynb #2342b0f9
+# %% ../nbs/20_cli.ipynb #be1b057d
 def copy_notebooks(
     folder: str | Path, # where to
 ) -> list[Path]: # the files that were new
     "Copy the notebooks; what is there already stays as it is."
-    here = Path(__file__).parent if "__file__" in globals() else Path(sys.modules["dit_edu"].__file__).parent
+    here = Path(find_spec("dit_edu").origin).parent
     source = next((p for p in (here/"notebooks", here.parent/"nbs") if p.is_dir()), None)
     if source is None: raise FileNotFoundError(2, "the notebooks are not in this installation; install dit_edu again, or clone the repository", str(here/"notebooks"))
     new = []
@@ -125,5 +126,5 @@ def _sentence(e):
     if not isinstance(e, OSError): return str(e)
     return f"{e.filename or 'the system'}: {e.strerror or e}; " + ("free some space" if e.errno == 28 else "check the path and its permissions")
 
-# %% ../nbs/20_cli.ipynb #af0cb06a
-if __name__ == "__main__": main()
+# %% ../nbs/20_cli.ipynb #a3cadd88
+if __name__ == "__main__" and "__file__" in globals(): main() # in a notebook there is no file

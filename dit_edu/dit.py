@@ -53,6 +53,7 @@ class DiT(nn.Module):
         learn_sigma: bool = True, # twice the channels out: a prediction, and a variance for each
         conditioning: str = 'adaln_zero', # how blocks are told time and class, a name in BLOCKS
         grad_checkpointing: bool = False, # recompute blocks in backward: less memory, about a third more time
+        freq_dim: int = 256, # sines and cosines that describe a timestep, before its MLP
     ):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ('self', '__class__')}
@@ -64,7 +65,7 @@ class DiT(nn.Module):
         self.grid, self._other_positions = _grid(h, w, patch_size), {}
 
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
-        self.t_embedder = TimestepEmbedder(hidden_size)
+        self.t_embedder = TimestepEmbedder(hidden_size, freq_dim)
         self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob) if num_classes else None
         pos = sincos_2d(hidden_size, *self.grid)[None].to(self.x_embedder.proj.weight.device)
         self.register_buffer('pos_embed', pos) # fixed, never trained

@@ -71,7 +71,7 @@ def build_dit(
     d = cfg.dit_params
     size = cfg.dataset_params.im_size // 2 ** sum(cfg.autoencoder_params.down_sample)
     return DiT(size, d.patch_size, cfg.autoencoder_params.z_channels, d.hidden_size, d.num_layers, d.num_heads, d.mlp_ratio,
-               d.class_dropout_prob, num_classes, d.learn_sigma, d.conditioning, d.grad_checkpointing)
+               d.class_dropout_prob, num_classes, d.learn_sigma, d.conditioning, d.grad_checkpointing, freq_dim=d.timestep_emb_dim or 256)
 
 
 def trained_vae(

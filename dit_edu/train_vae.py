@@ -39,7 +39,7 @@ def build_loss(
     return VAEGANLoss(disc, perceptual, t.rec_loss, t.perceptual_weight, t.kl_weight, t.disc_weight,
                       t.disc_start, t.disc_ramp, t.disc_adaptive, t.disc_loss)
 
-# %% ../nbs/14_train_vae.ipynb #d44577ac
+# %% ../nbs/14_train_vae.ipynb #5bf43859
 class _Reconstruct(nn.Module):
     "The VAE with its noise passed in, in one forward pass (what data parallelism can wrap)."
     def __init__(self, vae): super().__init__(); self.vae = vae
@@ -59,9 +59,10 @@ class VAEGANTask(Task):
         ema: bool = False, # average the autoencoder's weights
     ):
         self.vae, self.loss, self.latent_shape = vae, loss, latent_shape
-        adam = lambda net, lr: torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.9)) # VQGAN's: a short memory, for a moving target
-        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": adam(vae, lr)}
-        if loss.disc is not None: self.modules["disc"], self.optimizers["disc"] = loss.disc, adam(loss.disc, disc_lr or lr)
+        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": torch.optim.Adam(vae.parameters(), lr=lr, betas=(0.9, 0.99))}
+        if loss.disc is not None: # VQGAN's betas: a short memory, since its task moves as the reconstructions improve
+            self.modules["disc"] = loss.disc
+            self.optimizers["disc"] = torch.optim.Adam(loss.disc.parameters(), lr=disc_lr or lr, betas=(0.5, 0.9))
         if ema: self.averaged = ("vae",)
 
     def micro_step(self, batch, draws, step, backward):
