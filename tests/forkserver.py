@@ -45,6 +45,7 @@ def _command(ask):
     rc = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background jobs ignore Ctrl-C, and so would we
         for fd, flags, name in ((0, os.O_RDONLY, os.devnull), (1, os.O_WRONLY | os.O_CREAT, ask["out"]), (2, os.O_WRONLY | os.O_CREAT, ask["err"])):
             os.dup2(os.open(name, flags, 0o644), fd)
         os.chdir(ask["cwd"])
@@ -70,6 +71,7 @@ class Command:
         self.server, self.out, self.err = server, folder/"out", folder/"err"
         self.popen = None
         env = {**ONE_THREAD, "PYTHONUNBUFFERED": "1", **env}
+        if fsize: env["TQDM_DISABLE"] = "1" # the limit holds for stderr too: leave its room to the message
         if server.real:
             set_limit = (lambda: limit_file_size(fsize)) if fsize else None
             self.popen = subprocess.Popen([sys.executable, "-m", "dit_edu.cli", *map(str, argv)], cwd=cwd, env={**os.environ, **env}, preexec_fn=set_limit,
@@ -97,10 +99,11 @@ class Command:
         try: os.kill(self.pid, signal.SIGKILL)
         except ProcessLookupError: pass
 
+    # bytes, since read_text would turn the carriage returns of progress bars into lines
     @property
-    def stdout(self): return self.out.read_text(errors="replace") if self.out.exists() else ""
+    def stdout(self): return self.out.read_bytes().decode(errors="replace") if self.out.exists() else ""
     @property
-    def stderr(self): return self.err.read_text(errors="replace") if self.err.exists() else ""
+    def stderr(self): return self.err.read_bytes().decode(errors="replace") if self.err.exists() else ""
 
 
 class ForkServer:

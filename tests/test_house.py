@@ -18,7 +18,7 @@ def exported(tmp_path_factory):
     for name in BOOKS:
         (to/"nbs"/name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT/"nbs"/name, to/"nbs"/name)
-    p = subprocess.run([sys.executable, "-c", "from nbdev.export import nbdev_export; nbdev_export()"], cwd=to, capture_output=True, text=True)
+    p = subprocess.run([sys.executable, "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()"], cwd=to, capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
     return to
 

@@ -54,7 +54,7 @@ def both_ways(part, case, workdir, run, start, finished, **more):
             (folder/"run").mkdir()
             shutil.copy(finished/"run/vae_autoencoder_ckpt.safetensors", folder/"run")
         args = [COMMAND[part], "-c", "config.yaml", f"train_params.{p}_batch_size={batch // world}", f"train_params.{p}_acc_steps={acc}",
-                f"train_params.{p}_epochs={epochs}", f"train_params.{p}_lr=3e-4", *(f"{k}={v}" for k, v in more.items())]
+                f"train_params.{p}_epochs={epochs}", f"train_params.{p}_lr=1e-4", *(f"{k}={v}" for k, v in more.items())]
         run(*args, cwd=folder) if world == 1 else in_two(start, *args, cwd=folder)
         runs.append(folder/"run")
     return runs
