@@ -103,14 +103,14 @@ def lab_command(folder: Path = typer.Argument(Path("dit_edu_notebooks"), help="W
 def main():
     "The entry point of the `dit_edu` command."
     from click.exceptions import ClickException, Exit
-    try: app(standalone_mode=False)
+    try: code = app(standalone_mode=False) or 0
     except Exit as e: code = e.exit_code
     except (ClickException, *_typer_errors()) as e: e.show(); code = 2
-    except (KeyboardInterrupt, typer.Abort): print("stopped", file=sys.stderr); code = 130
+    except (KeyboardInterrupt, typer.Abort): code = 130
     except (ValueError, OSError) as e:
         if type(e).__name__ != "DitEduError" and not isinstance(e, OSError): raise
         print(f"error: {_sentence(e)}", file=sys.stderr); code = 2
-    else: code = 0
+    if code == 130: print("stopped", file=sys.stderr)
     sys.exit(code)
 
 

@@ -10,7 +10,7 @@ __all__ = ['BUCKETS', 'DiTTask', 'build_dit', 'trained_vae', 'run_latents', 'inf
 from pathlib import Path
 import torch
 from .core import DitEduError, image_grid, save_image, to_01
-from .config import Config, load_config
+from .config import Config, load_config, save_config
 from .data import make_dataset
 from .diffusion import Diffusion, sample_timesteps
 from .dit import DiT
@@ -108,6 +108,7 @@ def infer_vae(
     "Look at reconstructions of random images; save latents if the config says so."
     t, folder = cfg.train_params, Path(cfg.train_params.task_name)
     vae, dataset = trained_vae(cfg), make_dataset(cfg.dataset_params)
+    if t.save_latents: run_latents(cfg, vae, dataset, progress, rebuild) # first: stale ones stop it before a picture is replaced
     gen = torch.Generator().manual_seed(mix(t.seed, "infer"))
     pick = torch.randperm(len(dataset), generator=gen)[:max(t.num_samples, 1)].tolist()
     x = torch.stack([dataset[i]["image"] for i in pick])
@@ -116,7 +117,6 @@ def infer_vae(
     save_image(image_grid(to_01(x), t.num_grid_rows), folder/"input_samples.png")
     save_image(image_grid(latent_picture(z), t.num_grid_rows), folder/"encoded_samples.png")
     save_image(image_grid(to_01(recon), t.num_grid_rows), folder/"reconstructed_samples.png")
-    if t.save_latents: run_latents(cfg, vae, dataset, progress, rebuild)
     return folder
 
 
@@ -161,7 +161,7 @@ def train_dit(
         if not t.dit_img_save_steps or log["step"] % t.dit_img_save_steps: return
         with trainer.averaged("dit"): save_preview(cfg, dit, vae, classes, folder/"dit_samples"/f"step_{log['step']:08d}.png")
 
-    fit(trainer, resume, pictures, progress, write)
+    fit(trainer, resume, pictures, progress, write, lambda _: save_config(cfg, folder/"dit_config.yaml"))
     return path
 
 

@@ -35,6 +35,8 @@ def build_loss(
     "The VAE-GAN loss that a config describes."
     t, a = cfg.train_params, cfg.autoencoder_params
     disc = PatchGAN(cfg.dataset_params.im_channels, a.disc_channels, a.disc_layers) if t.disc_weight > 0 else None
+    if disc is not None: # too many layers for the images? better known now than at disc_start
+        with torch.no_grad(): disc(torch.zeros(1, cfg.dataset_params.im_channels, *[cfg.dataset_params.im_size] * 2))
     perceptual = make_perceptual(t.perceptual_net) if t.perceptual_weight > 0 else None
     return VAEGANLoss(disc, perceptual, t.rec_loss, t.perceptual_weight, t.kl_weight, t.disc_weight,
                       t.disc_start, t.disc_ramp, t.disc_adaptive, t.disc_loss)
@@ -68,6 +70,7 @@ class VAEGANTask(Task):
     def micro_step(self, batch, draws, step, backward):
         x = batch["image"]
         self.loss.to(x.device)
+        self.loss.over = lambda g: self.accelerator.reduce(g * draws.share, "sum")
         noise = draws.randn(*self.latent_shape)
         with self.accelerator.autocast():
             recon, dist = self.wrapped["vae"](x, noise)
@@ -117,7 +120,6 @@ def open_run(
         raise DitEduError(f"{folder} already holds a {part} training; go on with --resume, or choose another train_params.task_name, or remove {ckpt} and {folder/'checkpoints'}")
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise DitEduError(f"the run's folder {folder} cannot be made ({e.strerror}); choose another train_params.task_name") from None
-    save_config(cfg, folder/f"{part}_config.yaml")
     return folder
 
 
@@ -185,5 +187,5 @@ def train_vae(
         vae.set_latent_stats(torch.zeros(1), torch.ones(1)) # training itself works on raw latents
         if loss.disc is not None: save_weights(cfg.path("vae_discriminator_ckpt_name"), loss.disc.state_dict(), facts)
 
-    fit(trainer, resume, pictures, progress, write)
+    fit(trainer, resume, pictures, progress, write, lambda _: save_config(cfg, folder/"vae_config.yaml"))
     return path

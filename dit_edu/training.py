@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from .core import DitEduError, load_weights, save_weights
+from .core import DitEduError, atomic_write, load_weights, save_weights
 
 # %% ../nbs/13_training.ipynb #2594b3ea
 def mix(
@@ -76,7 +76,9 @@ class Draws:
         lo: int, # first sample of this process's slice
         n: int, # samples in the slice
         device: str | torch.device = "cpu",
+        idle: bool = False, # a process without samples, that only takes part
     ):
+        self.share = 0. if idle else n / total # of the micro-batch
         self.gen = torch.Generator(device).manual_seed(mix(seed, "draws", step, micro))
         self.total, self.slice, self.device = total, slice(lo, lo + n), device
 
@@ -290,7 +292,7 @@ class Trainer:
     def micro(self, batch, m, k, last):
         "Forward and backward of one micro-batch; gradients travel between processes only on the last one."
         batch = {key: v.to(self.acc.device, non_blocking=True) for key, v in batch.items() if isinstance(v, torch.Tensor)}
-        draws = Draws(self.s.seed, self.step, k, m.total, m.lo, len(m.indices), self.acc.device)
+        draws = Draws(self.s.seed, self.step, k, m.total, m.lo, len(m.indices), self.acc.device, idle=m.weight == 0)
         with contextlib.ExitStack() as stack:
             if k < last - 1: [stack.enter_context(self.acc.no_sync(w)) for w in self.task.wrapped.values()]
             return self.task.micro_step(batch, draws, self.step, lambda loss: self.acc.backward(loss * m.weight))
@@ -322,7 +324,8 @@ class Trainer:
         return out
 
     def check_finite(self, log):
-        bad = [k for k, v in log.items() if isinstance(v, float) and not math.isfinite(v) and not k.startswith("grad_norm")]
+        skips = self.acc.scaler is not None # with fp16 the scaler leaves out steps with infinite gradients
+        bad = [k for k, v in log.items() if isinstance(v, float) and not math.isfinite(v) and not (skips and k.startswith("grad_norm"))]
         if not bad: return
         last = self.checkpoints()
         raise DitEduError(f"{bad[0]} became {log[bad[0]]} at step {log['step']}; the last good checkpoint is "
@@ -389,20 +392,23 @@ def fit(
     resume: bool = False, # go on from the newest checkpoint, if there is one
     on_step=None, # called as on_step(trainer, log) on the main process: pictures
     progress: bool = True, # show a bar with loss, images/s and time left
-    on_save=None, # called as on_save(trainer) on the main process after each checkpoint: the weights that people use
+    on_save=None, # called as on_save(trainer) on the main process before each checkpoint: the weights that people use
+    on_start=None, # called as on_start(trainer) on the main process once it is sure that training goes ahead
 ) -> list[dict]: # the whole log
     "Run a training to its end with log, checkpoints, progress bar and pictures."
     from tqdm.auto import tqdm
     if resume: trainer.load()
     main, path = trainer.acc.is_main_process, trainer.folder/f"{trainer.name}_log.jsonl"
     rows = [r for r in read_log(path) if r["step"] <= trainer.step] if main and resume else []
-    trainer.folder.mkdir(parents=True, exist_ok=True)
+    if main:
+        if on_start: on_start(trainer)
+        with atomic_write(path) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf8")
+        if trainer.step >= trainer.total and on_save: on_save(trainer) # finished before; the weights may be missing
     bar = tqdm(total=trainer.total, initial=trainer.step, disable=not (main and progress), desc=trainer.name, unit="step", dynamic_ncols=True)
     board = _tensorboard(trainer) if trainer.s.tensorboard and main else None
-    log_file = path.open("w", encoding="utf8") if main else contextlib.nullcontext()
+    log_file = path.open("a", encoding="utf8") if main else contextlib.nullcontext()
     start = time.time() - (rows[-1]["seconds"] if rows else 0)
     with log_file, bar:
-        if main: log_file.write("".join(json.dumps(r) + "\n" for r in rows)); log_file.flush()
         for log in trainer.steps():
             log["seconds"] = round(time.time() - start, 3)
             rows.append(log); bar.update()
@@ -410,10 +416,10 @@ def fit(
                 log_file.write(json.dumps(log) + "\n"); log_file.flush()
                 bar.set_postfix(loss=f"{log['loss']:.4f}", img_s=f"{log['images_per_s']:.0f}")
                 if board: [board.add_scalar(f"{trainer.name}/{k}", v, log["step"]) for k, v in log.items() if isinstance(v, (int, float))]
-            if trainer.step % trainer.s.save_every == 0 or trainer.step == trainer.total:
-                trainer.save()
-                if main and on_save: on_save(trainer)
             if main and on_step: on_step(trainer, log)
+            if trainer.step % trainer.s.save_every == 0 or trainer.step == trainer.total:
+                if main and on_save: on_save(trainer) # before the checkpoint: a kill in between repeats these steps, and loses nothing
+                trainer.save()
     if board: board.close()
     return rows
 

@@ -251,10 +251,12 @@ def adaptive_weight(
     g_loss: torch.Tensor, # adversarial loss (scalar)
     last_layer: torch.Tensor, # weight of the decoder's last convolution
     max_weight: float = 1e4, # upper bound
+    over=lambda g: g, # averages a gradient over all processes, when there are several
 ) -> torch.Tensor: # scalar, no gradient
     "Ratio of the two losses' gradients at the decoder's last layer (VQGAN, eq. 7)."
     g_rec, = torch.autograd.grad(rec_loss, last_layer, retain_graph=True)
     g_gan, = torch.autograd.grad(g_loss, last_layer, retain_graph=True)
+    g_rec, g_gan = over(g_rec), over(g_gan)
     return (g_rec.norm() / (g_gan.norm() + 1e-6)).clamp(0., max_weight).detach()
 
 # %% ../nbs/12_vae_gan.ipynb #ed114a01
@@ -278,6 +280,7 @@ class VAEGANLoss(nn.Module):
         self.disc, self.perceptual, self.rec, self.gan, self.adaptive = disc, perceptual, rec, gan, adaptive
         self.perceptual_weight, self.kl_weight, self.disc_weight = perceptual_weight, kl_weight, disc_weight
         self.disc_start, self.disc_ramp = disc_start, disc_ramp
+        self.over = lambda g: g # a trainer with several processes puts its own average here
 
     def disc_active(self, step): # whether the discriminator takes part at this step
         return self.disc is not None and self.disc_weight > 0 and step >= self.disc_start
@@ -306,7 +309,7 @@ def generator(self: VAEGANLoss,
         try: g = _GAN[self.gan][1](self.disc(recon).float())
         finally: set_requires_grad(self.disc, True)
         weight = torch.ones_like(g).detach()
-        if self.adaptive and g.requires_grad: weight = adaptive_weight(rec + self.perceptual_weight * lpips, g, last_layer)
+        if self.adaptive and g.requires_grad: weight = adaptive_weight(rec + self.perceptual_weight * lpips, g, last_layer, over=self.over)
     gan_weight = self.disc_weight * disc_factor(step, self.disc_start, self.disc_ramp) * weight
     loss = rec + self.perceptual_weight * lpips + self.kl_weight * kl + gan_weight * g
     parts = dict(rec=rec, perceptual=lpips, kl=kl, g=g, adaptive_weight=weight)
