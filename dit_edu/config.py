@@ -219,6 +219,9 @@ def load_config(
         if not (eq and dot): raise DitEduError(f"override {text!r} is not of the form section.key=value; write for example train_params.dit_lr=1e-4")
         try: data.setdefault(section, {})[key] = yaml.safe_load(value)
         except yaml.YAMLError: raise DitEduError(f"the value in override {text!r} is not valid YAML; quote it") from None
+    preset, sizes = data.get("dit_params", {}).get("preset"), ("patch_size", "num_layers", "hidden_size", "num_heads")
+    if preset and (both := [t for t in overrides for k in sizes if t.startswith(f"dit_params.{k}=")]):
+        raise DitEduError(f"override {both[0]} contradicts dit_params.preset {preset} in {source}, which stands for its sizes; add dit_params.preset=null, or choose another preset")
     dead = [data[s].pop(k) and f"{s}.{k}" or f"{s}.{k}" for s, keys in DEAD_KEYS.items() for k in keys & set(data.get(s, {}))]
     if dead: warn(f"unused keys in {source}, ignored: {', '.join(sorted(dead))}")
     try: cfg = Config(**data)
