@@ -77,13 +77,13 @@ def test_two_processes_follow_one_with_an_adaptive_weight(workdir, run, start, f
 def test_torchrun(workdir, run, finished, cache):
     "The real launcher, as the notebook says."
     folder = workdir(**CHANGES)
-    run("train-vae", "-c", "config.yaml", cwd=folder)
+    run("train-vae", "-c", "config.yaml", "train_params.autoencoder_lr=1e-4", cwd=folder)
     (folder/"run").rename(folder/"one")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "DIT_EDU_CACHE": str(cache)}
     p = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m", "dit_edu.cli",
-                        "train-vae", "-c", "config.yaml", "train_params.autoencoder_batch_size=4"], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+                        "train-vae", "-c", "config.yaml", "train_params.autoencoder_lr=1e-4", "train_params.autoencoder_batch_size=4"], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
     assert p.returncode == 0, p.stderr
-    assert_same_curve(folder/"one", folder/"run", "vae", rel=1e-3) # at the larger learning rate of the config, rounding grows faster
+    assert_same_curve(folder/"one", folder/"run", "vae")
 
 
 def test_a_mistake_ends_both_processes(workdir, start):
