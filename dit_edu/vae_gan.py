@@ -245,7 +245,7 @@ def disc_factor(
     if step < start: return 0.
     return min(1., (step - start + 1) / ramp) if ramp else 1.
 
-# %% ../nbs/12_vae_gan.ipynb #4916291a
+# %% ../nbs/12_vae_gan.ipynb #626f4342
 def adaptive_weight(
     rec_loss: torch.Tensor, # reconstruction loss (scalar), what the weight is measured against
     g_loss: torch.Tensor, # adversarial loss (scalar)
@@ -259,7 +259,7 @@ def adaptive_weight(
     g_rec, g_gan = over(g_rec), over(g_gan)
     return (g_rec.norm() / (g_gan.norm() + 1e-6)).clamp(0., max_weight).detach()
 
-# %% ../nbs/12_vae_gan.ipynb #ed114a01
+# %% ../nbs/12_vae_gan.ipynb #bf4851dc
 class VAEGANLoss(nn.Module):
     "The two losses of a VAE-GAN: one for the autoencoder, one for the discriminator."
     def __init__(self,
@@ -288,7 +288,7 @@ class VAEGANLoss(nn.Module):
 _REC = {'l1': F.l1_loss, 'l2': F.mse_loss}
 _GAN = {'hinge': (hinge_d_loss, hinge_g_loss), 'lsgan': (lsgan_d_loss, lsgan_g_loss)}
 
-# %% ../nbs/12_vae_gan.ipynb #79cf364d
+# %% ../nbs/12_vae_gan.ipynb #603771b9
 @patch
 def generator(self: VAEGANLoss,
     x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
