@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 import torch
 from PIL import Image
-from .core import DitEduError, atomic_write, default_device, image_grid, save_image, to_01, to_pil
+from .core import DitEduError, atomic_write, default_device, image_grid, save_image, state_hash, to_01, to_pil
 from .config import Config, load_config
 from .diffusion import Diffusion
 from .dit import DiT
@@ -140,6 +140,9 @@ def save_samples(
         path = folder/f"x0_{step.t}.png"
         save_image(image_grid(pipe.decode(step.x0), ncols=columns), path)
         few.append(Step(step.t, step.xt[:1].clone(), step.x0[:1].clone(), step.eps[:1], step.i))
+    now = {f"x0_{s.t}.png" for s in few}
+    for old in folder.glob("x0_[0-9]*.png"): # of an earlier sampling with other timesteps
+        if old.name not in now: old.unlink()
     save_image(x0_strip(pipe, few), folder/"x0_strip.png")
     save_animation(pipe, few, folder/"x0_strip.webp")
     return path
@@ -183,6 +186,8 @@ def load_run(
     if not vae_path.exists(): raise DitEduError(f"there is no trained autoencoder at {vae_path}; run dit_edu train-vae first, or correct train_params.task_name")
     dit, meta = DiT.load(path)
     vae, _ = VAE.load(vae_path)
+    if meta.get("vae", now := state_hash(vae.state_dict())) != now:
+        raise DitEduError(f"{path} was trained on the latents of another autoencoder than {vae_path}; train the transformer again, or put its own autoencoder back")
     if "latents_mean" in meta: vae.set_latent_stats(torch.tensor(meta["latents_mean"]), torch.tensor(meta["latents_std"]))
     p = cfg.diffusion_params
     defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, guidance_scale=p.guidance_scale)

@@ -9,7 +9,7 @@ __all__ = ['BUCKETS', 'DiTTask', 'build_dit', 'trained_vae', 'run_latents', 'inf
 # %% ../nbs/16_train_dit.ipynb #3856ece1
 from pathlib import Path
 import torch
-from .core import DitEduError, image_grid, save_image, to_01
+from .core import DitEduError, image_grid, save_image, state_hash, to_01
 from .config import Config, load_config, save_config
 from .data import make_dataset
 from .diffusion import Diffusion, sample_timesteps
@@ -150,9 +150,10 @@ def train_dit(
     dit = build_dit(cfg, len(classes))
     task = DiTTask(dit, build_diffusion(cfg), t.dit_lr, t.dit_weight_decay, None if t.save_latents else vae, (vae.latents_mean, vae.latents_std))
     settings = run_settings(cfg, "dit")
+    settings.fingerprint["the autoencoder's hash"] = state_hash(vae.state_dict())
     settings.flip = t.latent_flips if t.save_latents else cfg.dataset_params.flip
     trainer = Trainer(task, data, settings, folder, "dit", acc)
-    facts = dict(classes=classes, latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())
+    facts = dict(vae=state_hash(vae.state_dict()), classes=classes, latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())
 
     def write(trainer):
         with trainer.averaged("dit"): dit.save(path, facts | {"step": trainer.step, "ema_decay": t.dit_ema_decay})
