@@ -25,7 +25,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--images", type=int, default=256, help="how many images")
     p.add_argument("--size", type=int, default=64, help="pixels")
-    p.add_argument("--batch-size", type=int, default=64)
+    p.add_argument("--batch-size", type=int, help="default: what cache_latents chooses for this device")
     p.add_argument("--workers", type=int, default=0, help="processes that load images")
     p.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64], help="the VAE's widths; the default is a small one")
     p.add_argument("--rounds", type=int, default=3, help="each way is timed so often, in turn; the fastest counts")
@@ -49,7 +49,7 @@ def main():
     print(f"{a.images} images of {a.size} px from a folder, VAE widths {a.channels}, {name}, best of {a.rounds} rounds\n")
     print("| way | ms per image | images per second | ratio |\n|---|---|---|---|")
     print(f"| one at a time, pickled | {1e3 * one:.2f} | {1 / one:.0f} | 1.0 |")
-    print(f"| cache_latents, batch {a.batch_size} (hashes, checks and statistics included) | {1e3 * cache:.2f} | {1 / cache:.0f} | {one / cache:.1f} |")
+    print(f"| cache_latents, batch {a.batch_size or 'as chosen'} (hashes, checks and statistics included) | {1e3 * cache:.2f} | {1 / cache:.0f} | {one / cache:.1f} |")
 
 
 if __name__ == "__main__": main()

@@ -212,7 +212,7 @@ def cache_latents(
     vae, # the trained VAE
     dataset, # items with image, label and key; see the data page
     folder: str|Path, # where the shards go; made if missing
-    batch_size: int = 64, # images encoded at once
+    batch_size: int|None = None, # images encoded at once; None: 64, or 4 on a CPU, whose caches hold no more
     shard_size: int = 4096, # images in one file: what is lost, at most, when the run is killed
     flips: bool = False, # encode every mirrored image too
     num_workers: int = 0, # processes that load images
@@ -223,6 +223,7 @@ def cache_latents(
 ) -> LatentCache: # open, checked against the VAE and the data
     "Encode every image once; a run that was stopped goes on where it stopped."
     folder, device, name = Path(folder), torch.device(device or default_device()), dtype and str(dtype).removeprefix("torch.")
+    batch_size = batch_size or (4 if device.type == "cpu" else 64)
     if name not in (None, "float32", "float16"): raise DitEduError(f"Latents are kept as torch.float32 or torch.float16, not {dtype}.")
     if not len(dataset): raise DitEduError("The data set is empty, so there is nothing to encode; look at its path.")
     index = _start(folder, fingerprint(vae, dataset), shard_size, flips, name, rebuild)

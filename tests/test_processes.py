@@ -83,7 +83,7 @@ def test_torchrun(workdir, run, finished, cache):
     p = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port()), "-m", "dit_edu.cli",
                         "train-vae", "-c", "config.yaml", "train_params.autoencoder_lr=1e-4", "train_params.autoencoder_batch_size=4"], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
     assert p.returncode == 0, p.stderr
-    assert_same_curve(folder/"one", folder/"run", "vae")
+    assert_same_curve(folder/"one", folder/"run", "vae", rel=2e-3) # this one is about the launcher
 
 
 def test_a_mistake_ends_both_processes(workdir, start):
