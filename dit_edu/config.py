@@ -92,6 +92,7 @@ class TrainParams(Section):
     autoencoder_batch_size: int = 4 # for each process
     autoencoder_epochs: int = 3
     autoencoder_max_steps: Optional[int] = None
+    autoencoder_optimizer: Literal["adam", "muon"] = "adam" # see 13b_muon
     autoencoder_lr: float = 1e-5
     autoencoder_acc_steps: int = 1
     autoencoder_warmup_steps: int = 0
@@ -116,6 +117,7 @@ class TrainParams(Section):
     dit_batch_size: int = 32 # for each process
     dit_epochs: int = 500
     dit_max_steps: Optional[int] = None
+    dit_optimizer: Literal["adam", "muon"] = "adam"
     dit_lr: float = 1e-5
     dit_acc_steps: int = 1
     dit_warmup_steps: int = 0

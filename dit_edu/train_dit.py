@@ -17,6 +17,7 @@ from .dit import DiT
 from .latents import LatentCache, cache_latents
 from .schedules import make_schedule
 from .train_vae import build_vae, open_run, run_settings
+from .optimizers import make_optimizer
 from .training import Task, Trainer, fit, make_accelerator, mix
 from .vae import VAE
 
@@ -35,10 +36,11 @@ class DiTTask(Task):
         weight_decay: float = 0.,
         vae: VAE | None = None, # encodes images on the spot; None: batches hold mean and log_var
         stats: tuple | None = None, # mean and std of the raw latents, (c,) each, for cached ones
+        optimizer: str = "adam", # adam or muon
     ):
         self.dit, self.diffusion, self.vae, self.stats = dit, diffusion, vae, stats
         self.modules = {"dit": dit}
-        self.optimizers = {"dit": torch.optim.AdamW(dit.parameters(), lr=lr, weight_decay=weight_decay)}
+        self.optimizers = {"dit": make_optimizer(dit, optimizer, lr, weight_decay)}
 
     @torch.no_grad()
     def latents(self, batch, draws):
@@ -148,7 +150,7 @@ def train_dit(
     if t.save_latents: vae.set_latent_stats(data.mean, data.std)
     torch.manual_seed(mix(t.seed, "dit weights"))
     dit = build_dit(cfg, len(classes))
-    task = DiTTask(dit, build_diffusion(cfg), t.dit_lr, t.dit_weight_decay, None if t.save_latents else vae, (vae.latents_mean, vae.latents_std))
+    task = DiTTask(dit, build_diffusion(cfg), t.dit_lr, t.dit_weight_decay, None if t.save_latents else vae, (vae.latents_mean, vae.latents_std), t.dit_optimizer)
     settings = run_settings(cfg, "dit")
     settings.fingerprint["the autoencoder's hash"] = state_hash(vae.state_dict())
     settings.flip = t.latent_flips if t.save_latents else cfg.dataset_params.flip

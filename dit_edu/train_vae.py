@@ -17,6 +17,7 @@ from .data import make_dataset
 from .vae import VAE
 from .vae_gan import PatchGAN, VAEGANLoss, make_perceptual
 from .config import Config, load_config, save_config
+from .optimizers import make_optimizer
 from .training import Task, Trainer, TrainSettings, fit, make_accelerator, mix
 
 # %% ../nbs/14_train_vae.ipynb #255a79b0
@@ -59,12 +60,13 @@ class VAEGANTask(Task):
         disc_lr: float | None = None, # for the discriminator; None: the same
         latent_shape: tuple = (4, 32, 32), # (c, h, w) of one latent, for the noise
         ema: bool = False, # average the autoencoder's weights
+        optimizer: str = "adam", # adam or muon, for the autoencoder; the discriminator has Adam
     ):
         self.vae, self.loss, self.latent_shape = vae, loss, latent_shape
-        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": torch.optim.Adam(vae.parameters(), lr=lr, betas=(0.9, 0.99))}
+        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": make_optimizer(vae, optimizer, lr, betas=(0.9, 0.99))}
         if loss.disc is not None: # VQGAN's betas: a short memory, since its task moves as the reconstructions improve
             self.modules["disc"] = loss.disc
-            self.optimizers["disc"] = torch.optim.Adam(loss.disc.parameters(), lr=disc_lr or lr, betas=(0.5, 0.9))
+            self.optimizers["disc"] = make_optimizer(loss.disc, "adam", disc_lr or lr, betas=(0.5, 0.9))
         if ema: self.averaged = ("vae",)
 
     def micro_step(self, batch, draws, step, backward):
@@ -170,7 +172,8 @@ def train_vae(
     acc = make_accelerator(t.precision)
     folder = open_run(cfg, "vae", path, resume) if acc.is_main_process else Path(t.task_name)
     size = cfg.dataset_params.im_size // vae.factor
-    task = VAEGANTask(vae, loss, t.autoencoder_lr, t.disc_lr, (cfg.autoencoder_params.z_channels, size, size), t.autoencoder_ema_decay > 0)
+    task = VAEGANTask(vae, loss, t.autoencoder_lr, t.disc_lr, (cfg.autoencoder_params.z_channels, size, size), t.autoencoder_ema_decay > 0,
+                      t.autoencoder_optimizer)
     settings = run_settings(cfg, "vae")
     settings.flip = cfg.dataset_params.flip
     trainer = Trainer(task, dataset, settings, folder, "vae", acc)

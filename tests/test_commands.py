@@ -330,11 +330,11 @@ def test_help():
     ask = lambda *args: subprocess.run([sys.executable, "-m", "dit_edu.cli", *args], capture_output=True, text=True)
     top = ask("--help")
     assert top.returncode == 0 and not top.stderr
-    for command in ("train-vae", "infer-vae", "train-dit", "sample", "lab"):
+    for command in ("train-vae", "infer-vae", "train-dit", "sample", "demo", "lab"):
         assert command in top.stdout
         p = ask(command, "--help")
         assert p.returncode == 0 and "Usage:" in p.stdout and not p.stderr
-        if command != "lab": assert "--config" in p.stdout
+        if command not in ("lab", "demo"): assert "--config" in p.stdout
     p = ask("trian-vae")
     assert p.returncode == 2 and "trian-vae" in p.stderr and "Traceback" not in p.stderr
     p = ask("train-vae")

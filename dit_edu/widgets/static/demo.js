@@ -3,6 +3,7 @@ function view({ model, el }) {
   const root = frame(el, model.get('title'),
     'Each picture begins as noise and is made clean in steps. What grows below is the x0 prediction: what the network believes, at this step, that the finished picture is.');
   const classes = model.get('classes'), T = model.get('timesteps'), now = { ...model.get('settings') };
+  let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0;
   const keep = (k, f = v => v) => v => { now[k] = f(v); hints(); };
   const hint = h('div', { class: 'caption', role: 'note' });
   const field = {
@@ -27,7 +28,6 @@ function view({ model, el }) {
   const play = player({ count: () => shown.t.length, get: () => scrub.value, set: v => { scrub.value = v; drawFrame(v); }, fps: 15 });
   const which = choice({ label: 'show', options: [['x0', 'x0 prediction'], ['xt', 'x_t, the noisy one']], value: 'x0', oninput: () => drawFrame(scrub.value) });
   const saves = ['png', 'gif', 'webp'].map(f => button(f.toUpperCase(), () => model.send({ command: 'save', kind: f }), { 'aria-label': `save as ${f}` }));
-  let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0;
 
   const controls = live(model) && h('div', { style: 'flex: 0 1 330px; min-width: 250px' },
     Object.values(field).map(f => f && h('div', { style: 'margin: 5px 0' }, f)), hint,

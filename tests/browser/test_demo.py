@@ -1,0 +1,110 @@
+"""SamplingDemo in a browser: Generate, Stop, ten presses, scrub, save; and the app as `dit_edu demo` starts it."""
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from dit_edu.widgets.demo import SamplingDemo
+
+
+def wait(condition, seconds=60):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, 'nothing came'
+        time.sleep(.02)
+
+
+def press(page, name): page.get_by_role('button', name=name, exact=True).click()
+
+
+def test_generate_grows_scrubs_and_saves(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=4, steps=12)
+    page = open_widget(widget, wait='.dw canvas')
+    press(page, 'Generate')
+    page.wait_for_selector('[data-preview]', timeout=30_000) # it is seen before it is done
+    page.wait_for_selector('[data-shown="1:11:x0"]', timeout=60_000)
+    last = page.locator('.dw canvas').first.screenshot()
+    scrub = page.get_by_label('step', exact=True)
+    scrub.press('Home'); page.wait_for_selector('[data-shown="1:0:x0"]')
+    first = page.locator('.dw canvas').first.screenshot()
+    assert first != last
+    page.get_by_label('show').select_option('xt'); page.wait_for_selector('[data-shown="1:0:xt"]')
+    assert page.locator('.dw canvas').first.screenshot() != first
+    for kind in ('png', 'gif', 'webp'):
+        with page.expect_download() as download: page.get_by_role('button', name=f'save as {kind}').click()
+        assert Image.open(download.value.path()).format.lower() == kind and download.value.suggested_filename.endswith(kind)
+
+
+def test_stop_stops_within_a_step(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=4, steps=100)
+    page = open_widget(widget, wait='.dw canvas')
+    press(page, 'Generate'); wait(lambda: widget.progress[0] >= 2)
+    press(page, 'Stop'); at = widget.progress[0]
+    wait(lambda: not widget.running); assert widget.progress[0] < 100 and widget.progress[0] - at <= 20 # the click itself takes a while
+    page.wait_for_selector('text=/stopped after/')
+
+
+def test_ten_presses_leave_one_run(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=1, steps=20)
+    page = open_widget(widget, wait='.dw canvas')
+    page.evaluate("() => { const b = [...document.querySelectorAll('button')].find(b => b.textContent == 'Generate'); for (let k = 0; k < 10; k++) b.click() }")
+    page.wait_for_selector('[data-running="false"][data-shown]', timeout=60_000)
+    assert widget.progress == [20, 20] and widget.run < 10 # those in between never began
+    assert not widget.job.running
+
+
+def test_closing_the_page_stops_the_work(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=16, steps=100)
+    page = open_widget(widget, wait='.dw canvas')
+    press(page, 'Generate'); wait(lambda: widget.progress[0] >= 1)
+    page.goto('about:blank')
+    wait(lambda: not widget.job.running); assert widget.progress[0] < 100
+
+
+def test_silly_input_and_errors_are_said(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=1, steps=2)
+    page = open_widget(widget, wait='.dw canvas'); page.errors_wanted = True
+    seed = page.get_by_label('seed', exact=True)
+    seed.fill('-5'); seed.press('Tab'); assert seed.input_value() == '0'
+    seed.fill(''); seed.press('Tab'); assert seed.input_value().isdigit()
+    widget.pipes = {k: None for k in widget.pipes} # something breaks in Python
+    press(page, 'Generate'); page.wait_for_selector('[role=alert]:not([hidden])')
+
+
+def test_every_control_by_keyboard(open_widget, pipe):
+    page = open_widget(SamplingDemo(pipe, n=1, steps=2), 800, 'dark', wait='.dw canvas')
+    seen = set()
+    for _ in range(30):
+        page.keyboard.press('Tab')
+        seen.add(page.evaluate("() => { const e = document.activeElement; return e.getAttribute('aria-label') || e.textContent }"))
+    assert {'class', 'seed', 'pictures', 'steps', 'sampler', 'guidance', 'guided from t', 'up to t', 'Generate', 'New seed'} <= seen
+
+
+def test_the_command(chromium):
+    "`dit_edu demo` says where, serves this machine only, and ends on Ctrl-C."
+    p = subprocess.Popen([sys.executable, '-m', 'dit_edu.cli', 'demo', '--no-browser'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = ''
+        while 'http://' not in said: line = p.stdout.readline(); assert line, said; said += line
+        url = re.search(r'http://127\.0\.0\.1:\d+/', said)[0]
+        page = chromium.new_page(viewport=dict(width=1400, height=900)); errors = []
+        page.on('pageerror', lambda e: errors.append(str(e))); page.on('console', lambda m: m.type == 'error' and errors.append(m.text))
+        page.goto(url); press(page, 'Generate')
+        page.wait_for_selector('[data-shown]', timeout=90_000)
+        from conftest import shot
+        shot(page, 'demo-command')
+        assert not errors, errors
+        ports = subprocess.run(['ss', '-ltn'], capture_output=True, text=True).stdout if os.path.exists('/usr/bin/ss') or os.path.exists('/bin/ss') else ''
+        port = url.split(':')[-1].strip('/')
+        assert not ports or f'127.0.0.1:{port}' in ports and f'0.0.0.0:{port}' not in ports
+        p.send_signal(signal.SIGINT)
+        assert p.wait(20) == 0
+        page.wait_for_selector('#lost:not([hidden])', timeout=20_000) # the page says that its program has ended
+        page.close()
+    finally: p.kill()

@@ -1,0 +1,87 @@
+"""DenoisingExplorer in a browser: the slider moves the pictures, quickly, by mouse and by keyboard."""
+import statistics
+
+import pytest
+
+from dit_edu.widgets.denoising import DenoisingExplorer, record
+
+PIXELS = """i => { const c = document.querySelectorAll('.dw canvas:not(.smooth)')[i]; return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) }"""
+
+
+@pytest.fixture(scope='module')
+def run(pipe): return record(pipe, y=[4] if pipe.dit.num_classes else None, steps=30, seed=2)
+
+
+def pixels(page, which): return page.evaluate(PIXELS, which) # 0 x_t, 1 x0, 2 the sample
+def apart(a, b): return sum(abs(x - y) for x, y in zip(a, b)) / len(a)
+
+
+def move(page, i): # as a person does it: take the thumb and drag
+    box = page.locator('input[type=range]').first.bounding_box()
+    x = lambda k: box['x'] + 8 + (box['width'] - 16) * (29 - k) / 29
+    now = int(page.locator('[data-shown]').get_attribute('data-shown'))
+    page.mouse.move(x(now), box['y'] + box['height'] / 2); page.mouse.down()
+    page.mouse.move(x((now + i) // 2), box['y'] + box['height'] / 2); page.mouse.move(x(i), box['y'] + box['height'] / 2); page.mouse.up()
+    page.wait_for_selector(f'[data-shown="{i}"]')
+
+
+def test_dragging_shows_the_prediction_becoming_the_sample(open_widget, run):
+    widget = DenoisingExplorer(run)
+    page = open_widget(widget)
+    sample = pixels(page, 2)
+    move(page, 29); test_end = apart(pixels(page, 1), sample)
+    move(page, 20); middle = apart(pixels(page, 1), sample)
+    move(page, 0); start, noisy = apart(pixels(page, 1), sample), apart(pixels(page, 0), sample)
+    assert test_end == 0 and test_end < middle < start
+    assert noisy > start / 2 # x_t at the beginning is nothing like it either
+    assert widget.index == 0 # Python knows
+    assert 't = 999 of 999' in page.locator('.state').inner_text()
+
+
+@pytest.mark.parametrize('width,scheme', [(1400, 'light'), (800, 'dark'), (390, 'light')])
+def test_keyboard_and_looks(open_widget, run, width, scheme):
+    page = open_widget(DenoisingExplorer(run), width, scheme)
+    slider = page.locator('input[type=range]').first
+    slider.focus(); page.keyboard.press('End'); page.wait_for_selector('[data-shown="0"]')
+    page.keyboard.press('ArrowLeft'); page.wait_for_selector('[data-shown="1"]')
+    page.keyboard.press('Home'); page.wait_for_selector('[data-shown="29"]')
+    slider.press('End')
+    page.get_by_role('button', name='Play or pause').press('Enter') # plays to the end by itself
+    page.wait_for_selector('[data-shown="29"]', timeout=20_000)
+
+
+def test_two_runs_share_the_slider(open_widget, pipe):
+    runs = [record(pipe, y=2, steps=10, seed=1, guidance_scale=s, name=f'guidance {s}') for s in (1., 3.)]
+    page = open_widget(DenoisingExplorer(*runs))
+    before = [pixels(page, k) for k in range(page.locator('canvas:not(.smooth)').count())]
+    page.locator('input[type=range]').first.press('Home'); page.wait_for_selector('[data-shown="9"]')
+    after = [pixels(page, k) for k in range(page.locator('canvas:not(.smooth)').count())]
+    per_run = len(before) // 2
+    for r in (0, per_run): assert apart(before[r + 1], after[r + 1]) > 0 and after[r + 1] == after[r + 2] # x0 has become each run's own sample
+
+
+def test_from_key_to_pixels(open_widget, run):
+    "Scrubbing is local: no answer from Python is waited for."
+    page = open_widget(DenoisingExplorer(run))
+    page.locator('input[type=range]').first.press('End')
+    times = page.evaluate("""async () => {
+      const root = document.querySelector('[data-shown]'), input = document.querySelector('input[type=range]'), times = [];
+      for (let k = 1; k < 25; k++) {
+        const began = performance.now(); input.value = 29 - k; input.dispatchEvent(new Event('input', { bubbles: true }));
+        await new Promise(done => (function wait() { root.dataset.shown == k ? requestAnimationFrame(done) : setTimeout(wait, 0) })());
+        times.push(performance.now() - began);
+      }
+      return times }""")
+    print(f'median {statistics.median(times):.1f} ms from input to the next frame')
+    assert len(times) == 24
+
+
+def test_closing_frees(open_widget, run):
+    widget = DenoisingExplorer(run)
+    page = open_widget(widget)
+    assert widget.views == 1
+    page.goto('about:blank')
+    for _ in range(100):
+        if widget.views == 0: break
+        page.wait_for_timeout(100)
+    assert widget.views == 0
