@@ -47,7 +47,7 @@ def train_dit_command(config: str = _Config, overrides: Optional[List[str]] = _O
     from dit_edu.train_dit import train_dit
     print(f"trained transformer: {train_dit(_load(config, overrides), resume)}")
 
-
+# %% ../nbs/20_cli.ipynb #af3f37fa
 @app.command("sample")
 def sample_command(
     config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, the model that ships with the package."),
@@ -61,7 +61,7 @@ def sample_command(
     cfg = _load(config, overrides) if config else None
     pipe = load_run(cfg) if cfg else load_pretrained()
     n, columns = (cfg.train_params.num_samples, cfg.train_params.num_grid_rows) if cfg else (16, 4)
-    folder = out or (Path(cfg.train_params.task_name) if cfg else Path("dit_edu"))/"samples"
+    folder = out or (Path(cfg.train_params.task_name)/"samples" if cfg else Path("samples"))
     last = save_samples(pipe, folder, n, columns, y=_labels(pipe, label, n), seed=seed, **pipe.defaults)
     print(f"finished images: {last}; x0 predictions beside it; x_t above x0: {folder/'x0_strip.png'}")
 

@@ -14,9 +14,10 @@ from .core import DitEduError
 def orthogonalize(
     g: torch.Tensor, # matrices, (..., m, n)
     steps: int = 5, # rounds of the polynomial
+    dtype: torch.dtype = torch.float32, # of the products; bfloat16 is enough where the hardware has it
 ) -> torch.Tensor: # the same shape, all singular values about 1 (0.7 to 1.2)
     "The nearest matrix without preferred directions: Newton-Schulz iteration (Jordan et al. 2024)."
-    x = g.to(torch.bfloat16) if g.is_cuda else g.float()
+    x = g.to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     if tall: x = x.mT # the products are then the smaller ones
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7) # no singular value is above 1 now
@@ -35,11 +36,14 @@ class Muon(torch.optim.Optimizer):
         betas: tuple = (0.9, 0.99), # of AdamW
         weight_decay: float = 0., # decoupled; on matrices only
         min_side: int = 16, # thinner matrices go to AdamW
+        skip: tuple = (), # so do parameters with one of these in their name
+        dtype: torch.dtype = torch.float32, # of the products in orthogonalize
     ):
+        self.dtype = dtype
         tables = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
-        params = [p for p in module.parameters() if p.requires_grad]
-        is_matrix = lambda p: p.ndim >= 2 and id(p) not in tables and min(p.flatten(1).shape) >= min_side
-        groups = [dict(params=[p for p in params if is_matrix(p) == flag], matrices=flag) for flag in (True, False)]
+        params = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        is_matrix = lambda name, p: p.ndim >= 2 and id(p) not in tables and min(p.flatten(1).shape) >= min_side and not any(s in name for s in skip)
+        groups = [dict(params=[p for name, p in params if is_matrix(name, p) == flag], matrices=flag) for flag in (True, False)]
         super().__init__([g for g in groups if g["params"]], dict(lr=lr, momentum=momentum, betas=betas, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -55,7 +59,7 @@ class Muon(torch.optim.Optimizer):
         ahead = p.grad.lerp(m, group["momentum"]).flatten(1) # Nesterov
         rows, cols = ahead.shape
         square = rows > cols and rows % cols == 0 # several matrices in one, as in attn.qkv
-        u = orthogonalize(ahead.view(-1, cols, cols) if square else ahead)
+        u = orthogonalize(ahead.view(-1, cols, cols) if square else ahead, dtype=self.dtype)
         size = 0.2 * max(u.shape[-2:]) ** 0.5 # now the entries are as large as Adam's
         return u.reshape(p.shape) * size + p * group["weight_decay"]
 
@@ -73,8 +77,10 @@ def make_optimizer(
     lr: float, # learning rate
     weight_decay: float = 0., # decoupled
     betas: tuple = (0.9, 0.999), # of AdamW, in either kind
+    precision: str = "fp32", # of the training; with bf16, Muon's products are in bf16 too
+    skip: tuple = (), # parts of names that Muon leaves to AdamW
 ) -> torch.optim.Optimizer:
     "The optimiser that a config names."
-    if kind == "muon": return Muon(module, lr, betas=betas, weight_decay=weight_decay)
+    if kind == "muon": return Muon(module, lr, betas=betas, weight_decay=weight_decay, dtype=torch.bfloat16 if precision == "bf16" else torch.float32, skip=skip)
     if kind == "adam": return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay)
     raise DitEduError(f"optimizer is {kind!r}; choose adam or muon")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import torch
 from torch import nn
+from fastcore.basics import patch
 from .core import DitEduError, image_grid, save_image, save_weights, to_01
 from .data import make_dataset
 from .vae import VAE
@@ -61,36 +62,40 @@ class VAEGANTask(Task):
         latent_shape: tuple = (4, 32, 32), # (c, h, w) of one latent, for the noise
         ema: bool = False, # average the autoencoder's weights
         optimizer: str = "adam", # adam or muon, for the autoencoder; the discriminator has Adam
+        precision: str = "fp32", # of the training
     ):
         self.vae, self.loss, self.latent_shape = vae, loss, latent_shape
-        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": make_optimizer(vae, optimizer, lr, betas=(0.9, 0.99))}
+        self.modules, self.optimizers = {"vae": _Reconstruct(vae)}, {"vae": make_optimizer(vae, optimizer, lr, betas=(0.9, 0.99), precision=precision)}
         if loss.disc is not None: # VQGAN's betas: a short memory, since its task moves as the reconstructions improve
             self.modules["disc"] = loss.disc
             self.optimizers["disc"] = make_optimizer(loss.disc, "adam", disc_lr or lr, betas=(0.5, 0.9))
         if ema: self.averaged = ("vae",)
 
-    def micro_step(self, batch, draws, step, backward):
-        x = batch["image"]
-        self.loss.to(x.device)
-        self.loss.over = lambda g: self.accelerator.reduce(g * draws.share, "sum")
-        noise = draws.randn(*self.latent_shape)
-        with self.accelerator.autocast():
-            recon, dist = self.wrapped["vae"](x, noise)
-            loss, log = self.loss.generator(x, recon, dist, step, self.vae.last_layer)
-        backward(loss)
-        if self.loss.disc_active(step):
-            with self.accelerator.autocast(), self.data_parallel_disc():
-                d_loss, d_log = self.loss.discriminator(x, recon.detach(), step)
-            backward(d_loss)
-            log |= d_log
-        return {"loss": loss.detach(), **log}
+# %% ../nbs/14_train_vae.ipynb #82006a04
+@patch
+def micro_step(self: VAEGANTask, batch, draws, step, backward):
+    x = batch["image"]
+    self.loss.to(x.device)
+    self.loss.over = lambda g: self.accelerator.reduce(g * draws.share, "sum")
+    noise = draws.randn(*self.latent_shape)
+    with self.accelerator.autocast():
+        recon, dist = self.wrapped["vae"](x, noise)
+        loss, log = self.loss.generator(x, recon, dist, step, self.vae.last_layer)
+    backward(loss)
+    if self.loss.disc_active(step):
+        with self.accelerator.autocast(), self.data_parallel_disc():
+            d_loss, d_log = self.loss.discriminator(x, recon.detach(), step)
+        backward(d_loss)
+        log |= d_log
+    return {"loss": loss.detach(), **log}
 
-    @contextmanager
-    def data_parallel_disc(self):
-        "The discriminator's own pass goes through the wrapped network, so that its gradients are averaged over processes."
-        plain, self.loss.disc = self.loss.disc, self.wrapped["disc"]
-        try: yield
-        finally: self.loss.disc = plain
+@patch
+@contextmanager
+def data_parallel_disc(self: VAEGANTask):
+    "The discriminator's own pass goes through the wrapped network, so that its gradients are averaged over processes."
+    plain, self.loss.disc = self.loss.disc, self.wrapped["disc"]
+    try: yield
+    finally: self.loss.disc = plain
 
 # %% ../nbs/14_train_vae.ipynb #793631f8
 @torch.no_grad()
@@ -158,7 +163,7 @@ def save_reconstructions(
     recon = vae(x.to(device), sample=False)[0].cpu()
     save_image(image_grid(torch.cat([to_01(x), to_01(recon)]), ncols=len(x)), path)
 
-
+# %% ../nbs/14_train_vae.ipynb #8b41374d
 def train_vae(
     cfg: Config,
     resume: bool = False, # go on from the last checkpoint, if there is one
@@ -173,7 +178,7 @@ def train_vae(
     folder = open_run(cfg, "vae", path, resume) if acc.is_main_process else Path(t.task_name)
     size = cfg.dataset_params.im_size // vae.factor
     task = VAEGANTask(vae, loss, t.autoencoder_lr, t.disc_lr, (cfg.autoencoder_params.z_channels, size, size), t.autoencoder_ema_decay > 0,
-                      t.autoencoder_optimizer)
+                      t.autoencoder_optimizer, t.precision)
     settings = run_settings(cfg, "vae")
     settings.flip = cfg.dataset_params.flip
     trainer = Trainer(task, dataset, settings, folder, "vae", acc)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from fastcore.basics import patch
 from .core import DitEduError, atomic_write, load_weights, save_weights
 
 # %% ../nbs/13_training.ipynb #2594b3ea
@@ -264,81 +265,94 @@ class Trainer:
         "Inside the `with`, the named network carries its averaged weights, if there are any."
         return self.ema[name].applied(self.task.modules[name]) if name in self.ema else contextlib.nullcontext()
 
-    def plan(self, step):
-        return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world)
+# %% ../nbs/13_training.ipynb #16da9504
+@patch
+def plan(self: Trainer, step):
+    return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world)
 
-    def batches(self, start):
-        "Batches from the given step on, in the order of `plan`, read ahead by the workers."
-        def asked():
-            for step in range(start, self.total):
-                epoch, micros = self.plan(step)
-                for m in micros: yield [(int(i), self.s.flip and flip_of(self.s.seed, epoch, i)) for i in m.indices]
-        return fetch(self.dataset, asked(), self.s.num_workers)
+@patch
+def batches(self: Trainer, start):
+    "Batches from the given step on, in the order of `plan`, read ahead by the workers."
+    def asked():
+        for step in range(start, self.total):
+            epoch, micros = self.plan(step)
+            for m in micros: yield [(int(i), self.s.flip and flip_of(self.s.seed, epoch, i)) for i in m.indices]
+    return fetch(self.dataset, asked(), self.s.num_workers)
 
-    def steps(self):
-        "Train to the end; yield a dict of what was measured after each optimiser step."
-        stream, began, done = self.batches(self.step), time.perf_counter(), 0
-        while self.step < self.total:
-            step, (epoch, micros) = self.step, self.plan(self.step)
-            torch.manual_seed(mix(self.s.seed, "global", step, self.rank)) # for any layer that draws by itself
-            self.set_lr(step)
-            parts = [self.micro(next(stream), m, k, len(micros)) for k, m in enumerate(micros)]
-            log = {"step": step + 1, "epoch": epoch, **self.gather(parts, micros), **self.update(step)}
-            self.step, done = step + 1, done + sum(m.total for m in micros)
-            log["images_per_s"] = done / (time.perf_counter() - began)
-            self.check_finite(log)
-            yield log
+@patch
+def steps(self: Trainer):
+    "Train to the end; yield a dict of what was measured after each optimiser step."
+    stream, began, done = self.batches(self.step), time.perf_counter(), 0
+    while self.step < self.total:
+        step, (epoch, micros) = self.step, self.plan(self.step)
+        torch.manual_seed(mix(self.s.seed, "global", step, self.rank)) # for any layer that draws by itself
+        self.set_lr(step)
+        parts = [self.micro(next(stream), m, k, len(micros)) for k, m in enumerate(micros)]
+        log = {"step": step + 1, "epoch": epoch, **self.gather(parts, micros), **self.update(step)}
+        self.step, done = step + 1, done + sum(m.total for m in micros)
+        log["images_per_s"] = done / (time.perf_counter() - began)
+        self.check_finite(log)
+        yield log
 
-    def micro(self, batch, m, k, last):
-        "Forward and backward of one micro-batch; gradients travel between processes only on the last one."
-        batch = {key: v.to(self.acc.device, non_blocking=True) for key, v in batch.items() if isinstance(v, torch.Tensor)}
-        draws = Draws(self.s.seed, self.step, k, m.total, m.lo, len(m.indices), self.acc.device, idle=m.weight == 0)
-        with contextlib.ExitStack() as stack:
-            if k < last - 1: [stack.enter_context(self.acc.no_sync(w)) for w in self.task.wrapped.values()]
-            return self.task.micro_step(batch, draws, self.step, lambda loss: self.acc.backward(loss * m.weight))
+# %% ../nbs/13_training.ipynb #f92fb5d9
+@patch
+def micro(self: Trainer, batch, m, k, last):
+    "Forward and backward of one micro-batch; gradients travel between processes only on the last one."
+    batch = {key: v.to(self.acc.device, non_blocking=True) for key, v in batch.items() if isinstance(v, torch.Tensor)}
+    draws = Draws(self.s.seed, self.step, k, m.total, m.lo, len(m.indices), self.acc.device, idle=m.weight == 0)
+    with contextlib.ExitStack() as stack:
+        if k < last - 1: [stack.enter_context(self.acc.no_sync(w)) for w in self.task.wrapped.values()]
+        return self.task.micro_step(batch, draws, self.step, lambda loss: self.acc.backward(loss * m.weight))
 
-    def update(self, step):
-        "Clip, step every optimiser that has gradients, move the average."
-        log = {"lr": next(iter(self.task.optimizers.values())).param_groups[0]["lr"]}
-        for k, opt in self.task.optimizers.items():
-            params = [p for p in self.task.modules[k].parameters() if p.grad is not None]
-            if not params: continue
-            log[f"grad_norm_{k}"] = float(self.acc.clip_grad_norm_(params, self.s.clip or math.inf))
-            opt.step(); opt.zero_grad(set_to_none=True)
-        for k, ema in self.ema.items(): ema.update(self.task.modules[k], step)
-        return log
+@patch
+def update(self: Trainer, step):
+    "Clip, step every optimiser that has gradients, move the average."
+    log = {"lr": next(iter(self.task.optimizers.values())).param_groups[0]["lr"]}
+    for k, opt in self.task.optimizers.items():
+        params = [p for p in self.task.modules[k].parameters() if p.grad is not None]
+        if not params: continue
+        log[f"grad_norm_{k}"] = float(self.acc.clip_grad_norm_(params, self.s.clip or math.inf))
+        opt.step(); opt.zero_grad(set_to_none=True)
+    for k, ema in self.ema.items(): ema.update(self.task.modules[k], step)
+    return log
 
-    def set_lr(self, step):
-        f = lr_factor(step, self.total, self.s.warmup, self.s.lr_schedule)
-        for k, o in self.task.optimizers.items():
-            for g, lr in zip(o.param_groups, self.base_lr[k]): g["lr"] = lr * f
+@patch
+def set_lr(self: Trainer, step):
+    f = lr_factor(step, self.total, self.s.warmup, self.s.lr_schedule)
+    for k, o in self.task.optimizers.items():
+        for g, lr in zip(o.param_groups, self.base_lr[k]): g["lr"] = lr * f
 
-    def gather(self, parts, micros):
-        "Average what the micro-batches measured over samples and processes (sums are summed)."
-        out = {}
-        for key in parts[0]:
-            vals = torch.stack([torch.as_tensor(p[key], dtype=torch.float32, device=self.acc.device) for p in parts])
-            w = torch.tensor([(m.weight > 0) * 1. if key.endswith("_sum") else m.weight / self.world for m in micros], device=vals.device)
-            vals = self.acc.reduce((vals * w.view(-1, *[1] * (vals.ndim - 1))).sum(0), "sum")
-            out[key] = vals.tolist()
-        return out
+# %% ../nbs/13_training.ipynb #fca84524
+@patch
+def gather(self: Trainer, parts, micros):
+    "Average what the micro-batches measured over samples and processes (sums are summed)."
+    out = {}
+    for key in parts[0]:
+        vals = torch.stack([torch.as_tensor(p[key], dtype=torch.float32, device=self.acc.device) for p in parts])
+        w = torch.tensor([(m.weight > 0) * 1. if key.endswith("_sum") else m.weight / self.world for m in micros], device=vals.device)
+        vals = self.acc.reduce((vals * w.view(-1, *[1] * (vals.ndim - 1))).sum(0), "sum")
+        out[key] = vals.tolist()
+    return out
 
-    def check_finite(self, log):
-        skips = self.acc.scaler is not None # with fp16 the scaler leaves out steps with infinite gradients
-        bad = [k for k, v in log.items() if isinstance(v, float) and not math.isfinite(v) and not (skips and k.startswith("grad_norm"))]
-        if not bad: return
-        last = self.checkpoints()
-        raise DitEduError(f"{bad[0]} became {log[bad[0]]} at step {log['step']}; the last good checkpoint is "
-                          f"{last[-1] if last else 'none (no checkpoint had been written yet)'}; resume from it with a smaller learning "
-                          f"rate, a longer warm-up, clipping at 1.0, or bf16 in place of fp16")
+@patch
+def check_finite(self: Trainer, log):
+    skips = self.acc.scaler is not None # with fp16 the scaler leaves out steps with infinite gradients
+    bad = [k for k, v in log.items() if isinstance(v, float) and not math.isfinite(v) and not (skips and k.startswith("grad_norm"))]
+    if not bad: return
+    last = self.checkpoints()
+    raise DitEduError(f"{bad[0]} became {log[bad[0]]} at step {log['step']}; the last good checkpoint is "
+                      f"{last[-1] if last else 'none (no checkpoint had been written yet)'}; resume from it with a smaller learning "
+                      f"rate, a longer warm-up, clipping at 1.0, or bf16 in place of fp16")
 
 # %% ../nbs/13_training.ipynb #85b220a0
-def _checkpoints(self: Trainer):
+@patch
+def checkpoints(self: Trainer):
     "Complete checkpoints of this training, oldest first."
     return sorted((self.folder/"checkpoints").glob(f"{self.name}_*.safetensors"))
 
 
-def _save(self: Trainer):
+@patch
+def save(self: Trainer):
     "Write everything that going on needs into one file, then drop the oldest."
     if self.acc.is_main_process:
         state = {"modules": {k: m.state_dict() for k, m in self.task.modules.items()},
@@ -354,8 +368,9 @@ def _save(self: Trainer):
         for old in self.checkpoints()[:-self.s.keep]: old.unlink()
     self.acc.wait_for_everyone()
 
-
-def _load(self: Trainer):
+# %% ../nbs/13_training.ipynb #860f3ca3
+@patch
+def load(self: Trainer):
     "Go on from the newest checkpoint; the step decides data, noise and learning rate, so nothing else is needed."
     found = self.checkpoints()
     if not found: return False
@@ -372,9 +387,6 @@ def _load(self: Trainer):
     self.step = meta["step"]
     return True
 
-
-Trainer.checkpoints, Trainer.save, Trainer.load = _checkpoints, _save, _load
-
 # %% ../nbs/13_training.ipynb #afd0d3f0
 def read_log(
     path: str | Path, # a .jsonl file
@@ -386,7 +398,7 @@ def read_log(
         with contextlib.suppress(json.JSONDecodeError): rows.append(json.loads(line))
     return rows
 
-
+# %% ../nbs/13_training.ipynb #49dee072
 def fit(
     trainer: Trainer,
     resume: bool = False, # go on from the newest checkpoint, if there is one
@@ -423,7 +435,7 @@ def fit(
     if board: board.close()
     return rows
 
-
+# %% ../nbs/13_training.ipynb #da43605a
 def _tensorboard(trainer):
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise DitEduError("tensorboard is switched on but not installed: pip install tensorboard, or set train_params.tensorboard=false") from None

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DiagonalGaussian', 'GroupNorm', 'ResnetBlock', 'AttentionBlock', 'Downsample', 'Upsample', 'Level', 'MidBlock',
-           'Encoder', 'Decoder', 'VAE', 'load_autoencoder_kl']
+           'Encoder', 'Decoder', 'init_weights', 'VAE', 'load_autoencoder_kl']
 
 # %% ../nbs/11_vae.ipynb #d7c21ea0
 import math
@@ -228,6 +228,26 @@ def _check_config(c): # turn the ways a config can be wrong into one sentence ea
         if width % c['num_heads']:
             raise DitEduError(f"VAE: num_heads={c['num_heads']} does not divide {width} channels; choose a divisor.")
 
+# %% ../nbs/11_vae.ipynb #5bc6dbab
+@torch.no_grad()
+def init_weights(
+    vae: nn.Module, # a VAE as PyTorch made it, changed in place
+    cloud_log_var: float = -5., # where the log-variances start
+):
+    "Start as averaging down and copying up, with narrow clouds."
+    for m in vae.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(m.weight, nonlinearity='linear'); nn.init.zeros_(m.bias)
+    for m in vae.modules():
+        if isinstance(m, ResnetBlock): m.conv2.weight.zero_()
+        if isinstance(m, AttentionBlock): m.to_out[0].weight.zero_()
+        if isinstance(m, Upsample): nn.init.dirac_(m.conv.weight)
+        if isinstance(m, Downsample):
+            same = torch.arange(m.conv.out_channels)
+            m.conv.weight.zero_(); m.conv.weight[same, same, :2, :2] = 1 / 4
+    c = vae.config['latent_channels'] # the second half of quant_conv's outputs are the log-variances
+    vae.quant_conv.weight[c:] *= 0.1; vae.quant_conv.bias[c:] = cloud_log_var
+
 # %% ../nbs/11_vae.ipynb #92480b93
 class VAE(nn.Module):
     "A variational autoencoder with the layers and the parameter names of diffusers' AutoencoderKL."
@@ -257,35 +277,15 @@ class VAE(nn.Module):
         self.decoder = Decoder(in_channels, latent_channels, channels, num_up_layers, *both)
         self.quant_conv = nn.Conv2d(2 * latent_channels, 2 * latent_channels, 1)
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
-        self.init_weights()
         self.register_buffer('latents_mean', torch.zeros(latent_channels), persistent=False)
         self.register_buffer('latents_std', torch.ones(latent_channels), persistent=False)
+        init_weights(self)
 
     @property
     def factor(self): return 2 ** sum(self.config['down_sample']) # image size / latent size
 
     @property
     def last_layer(self): return self.decoder.conv_out.weight # where the adaptive weight of VQGAN is measured
-
-# %% ../nbs/11_vae.ipynb #5bc6dbab
-@patch
-@torch.no_grad()
-def init_weights(self: VAE,
-    cloud_log_var: float = -5., # where the log-variances start
-):
-    "Start as averaging down and copying up, with narrow clouds."
-    for m in self.modules():
-        if isinstance(m, (nn.Conv2d, nn.Linear)):
-            nn.init.kaiming_normal_(m.weight, nonlinearity='linear'); nn.init.zeros_(m.bias)
-    for m in self.modules():
-        if isinstance(m, ResnetBlock): m.conv2.weight.zero_()
-        if isinstance(m, AttentionBlock): m.to_out[0].weight.zero_()
-        if isinstance(m, Upsample): nn.init.dirac_(m.conv.weight)
-        if isinstance(m, Downsample):
-            same = torch.arange(m.conv.out_channels)
-            m.conv.weight.zero_(); m.conv.weight[same, same, :2, :2] = 1 / 4
-    c = self.config['latent_channels'] # the second half of quant_conv's outputs are the log-variances
-    self.quant_conv.weight[c:] *= 0.1; self.quant_conv.bias[c:] = cloud_log_var
 
 # %% ../nbs/11_vae.ipynb #4152d251
 def _per_channel(v): return v[:, None, None] # (c,) -> (c, 1, 1), which broadcasts over (b, c, h, w)

@@ -56,6 +56,7 @@ def trained(finished, tmp_path):
     ("train_param.seed=1", ["train_param", "did you mean train_params?"]),
     ("seed=1", ["section.key=value"]),
     ("train_params.seed=[1", ["train_params.seed", "YAML"]),
+    ("train_params.dit_optimizer=sgd", ["train_params.dit_optimizer", "'sgd'", "'muon'"]),
     ("train_params.dit_epochs=many", ["train_params.dit_epochs", "'many'", "integer"]),
     ("autoencoder_params.down_channels=8", ["autoencoder_params.down_channels", "8", "list"]),
     ("diffusion_params.schedule=linaer", ["diffusion_params.schedule", "'linaer'", "linear"]),

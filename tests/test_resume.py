@@ -6,11 +6,12 @@ from dit_edu.core import load_weights, state_hash
 
 COMMAND = {"vae": "train-vae", "dit": "train-dit"}
 WEIGHTS = {"vae": ["vae_autoencoder_ckpt", "vae_discriminator_ckpt"], "dit": ["dit_ckpt"]}
-# Everything that a resume could forget: accumulation, a ragged last window, flips, EMA, warm-up, decay, a discriminator that joins late.
+# Everything that a resume could forget: accumulation, a ragged last window, flips, EMA, warm-up, decay, a discriminator that joins late,
+# Muon for the autoencoder and Adam for the other two.
 # Windows of 8 from 21 images: 3 steps in an epoch, 24 steps; checkpoints every 4, so that most kills fall between two.
 CHANGES = {"dataset_params": {"flip": True},
            "train_params": {"save_every_steps": 4, "autoencoder_batch_size": 4, "autoencoder_acc_steps": 2, "autoencoder_epochs": 8, "autoencoder_ema_decay": 0.9,
-                            "autoencoder_warmup_steps": 3, "autoencoder_lr_schedule": "cosine", "disc_start": 9, "disc_ramp": 6, "disc_adaptive": True,
+                            "autoencoder_optimizer": "muon", "autoencoder_warmup_steps": 3, "autoencoder_lr_schedule": "cosine", "disc_start": 9, "disc_ramp": 6, "disc_adaptive": True,
                             "dit_batch_size": 4, "dit_acc_steps": 2, "dit_epochs": 8, "dit_warmup_steps": 3, "dit_lr_schedule": "linear", "latent_flips": True}}
 TOTAL = 24
 
@@ -146,6 +147,7 @@ def test_refusals(part, alone, tmp_path, start, run):
     refused(run, part, folder, "--resume", f"train_params.{prefix}_batch_size=2", says=[f"{prefix}_batch_size", "4", "2", newest.name])
     refused(run, part, folder, "--resume", "train_params.seed=8", says=["train_params.seed", "3", "8"])
     refused(run, part, folder, "--resume", "autoencoder_params.num_mid_layers=2", says=["num_mid_layers"])
+    refused(run, part, folder, "--resume", f"train_params.{prefix}_optimizer={'adam' if part == 'vae' else 'muon'}", says=["optimizer", part, newest.name])
     if part == "dit": refused(run, part, folder, "--resume", "diffusion_params.target=v", says=["target", "'eps'", "'v'"])
     whole = newest.read_bytes()
     newest.write_bytes(whole[:len(whole) // 2])

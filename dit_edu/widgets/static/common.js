@@ -27,6 +27,10 @@ const STYLE = `
 .dw button:hover:not(:disabled) { background: color-mix(in srgb, currentColor 16%, transparent); }
 .dw button:disabled { opacity: .5; cursor: default; }
 .dw button.main { background: #2762b3; border-color: #2762b3; color: #fff; }
+.dw button.main:hover:not(:disabled) { background: #1f4f92; }
+.dw .controls { display: grid; gap: 7px; }
+.dw .controls label { display: grid; grid-template-columns: 104px minmax(90px, 170px) auto; justify-content: start; }
+.dw .controls input[type=range] { width: 100%; }
 .dw :is(input, select, button, canvas, [tabindex]):focus-visible { outline: 2px solid #3b7dd8; outline-offset: 2px; }
 .dw progress { width: 180px; height: 12px; accent-color: #3b7dd8; }
 .dw .error { border-left: 4px solid #c4572b; padding: 2px 8px; margin: 6px 0; }

@@ -30,7 +30,7 @@ function view({ model, el }) {
   const saves = ['png', 'gif', 'webp'].map(f => button(f.toUpperCase(), () => model.send({ command: 'save', kind: f }), { 'aria-label': `save as ${f}` }));
 
   const controls = live(model) && h('div', { style: 'flex: 0 1 330px; min-width: 250px' },
-    Object.values(field).map(f => f && h('div', { style: 'margin: 5px 0' }, f)), hint,
+    h('div', { class: 'controls' }, Object.values(field)), hint,
     h('div', { class: 'row' }, go, stop, dice), h('div', { class: 'row' }, bar, note), problem);
   const right = h('div', { style: 'flex: 1 1 420px; min-width: 0' }, pic, h('div', { class: 'row' }, play, scrub, which),
     live(model) && h('div', { class: 'row' }, h('span', {}, 'save'), saves));

@@ -1,0 +1,100 @@
+"""Each widget's notebook in JupyterLab, as a person opens it: run it, move a slider, no error anywhere."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+nbs = Path(__file__).parents[2]/'nbs'/'widgets'
+NOTEBOOKS = sorted(p.stem for p in nbs.glob('*.ipynb') if p.stem != 'base')
+SETTINGS = {'@jupyterlab/notebook-extension/tracker.jupyterlab-settings': {'windowingMode': 'none'},
+            '@jupyterlab/apputils-extension/notification.jupyterlab-settings': {'fetchNews': 'false', 'checkForUpdates': False},
+            '@jupyterlab/docmanager-extension/plugin.jupyterlab-settings': {'autosave': False}}
+
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    "A JupyterLab of its own on 127.0.0.1, with copies of the notebooks: (address, folder)."
+    pytest.importorskip('jupyterlab')
+    root = tmp_path_factory.mktemp('lab')
+    for name, content in SETTINGS.items():
+        path = root/'settings'/name
+        path.parent.mkdir(parents=True, exist_ok=True); path.write_text(json.dumps(content))
+    shutil.copytree(nbs, root/'work')
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    own = {f'JUPYTER_{k}_DIR': str(root/k.lower()) for k in ('CONFIG', 'DATA', 'RUNTIME')}
+    own |= dict(IPYTHONDIR=str(root/'ipython'), JUPYTERLAB_SETTINGS_DIR=str(root/'settings'), JUPYTERLAB_WORKSPACES_DIR=str(root/'workspaces'))
+    log = open(root/'lab.log', 'w')
+    p = subprocess.Popen([sys.executable, '-m', 'jupyterlab', '--no-browser', f'--port={port}', '--ip=127.0.0.1', '--allow-root', '--IdentityProvider.token=',
+                          '--ServerApp.disable_check_xsrf=True', f'--ServerApp.root_dir={root/"work"}'], env={**os.environ, **own}, stdout=log, stderr=log)
+    url = f'http://127.0.0.1:{port}'
+    for _ in range(240):
+        try: urllib.request.urlopen(f'{url}/api/status', timeout=5); break
+        except OSError: time.sleep(.5)
+    else: pytest.fail((root/'lab.log').read_text()[-2000:])
+    yield url, root/'work'
+    p.terminate(); p.wait(20)
+
+
+def session(url, notebook): # Lab joins it; letting Lab start the kernel itself has hung now and then
+    body = dict(path=notebook, type='notebook', name=notebook, kernel=dict(name='python3'))
+    request = urllib.request.Request(f'{url}/api/sessions', json.dumps(body).encode(), {'Content-Type': 'application/json'})
+    return json.load(urllib.request.urlopen(request))['kernel']['id']
+
+
+def live_cells(path): # import and the cell that shows the widget live; the rest of the notebook is what test_notebooks runs
+    nb = json.loads(path.read_text())
+    text = lambda c: ''.join(c['source'])
+    live = [text(c).replace('#| eval: false\n', '') for c in nb['cells'] if c['cell_type'] == 'code' and text(c).startswith('#| eval: false')]
+    assert live, f'{path.name} has no live cell'
+    cells = ['from dit_edu.widgets import *\nfrom dit_edu.pipeline import load_pretrained'] + live[:1]
+    make = lambda s: dict(cell_type='code', execution_count=None, id=f'c{abs(hash(s)) % 10**8}', metadata={}, outputs=[], source=s)
+    path.write_text(json.dumps(dict(cells=[make(s) for s in cells], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)))
+
+
+def kernel_ends(url, kernel): urllib.request.urlopen(urllib.request.Request(f'{url}/api/kernels/{kernel}', method='DELETE'))
+
+
+@pytest.mark.parametrize('name', NOTEBOOKS)
+def test_in_jupyterlab(chromium, lab, name):
+    url, work = lab
+    live_cells(work/f'{name}.ipynb')
+    kernel = session(url, f'{name}.ipynb')
+    trouble = []
+    page = chromium.new_page(viewport=dict(width=1400, height=1600))
+    page.set_default_timeout(60_000)
+    page.on('pageerror', lambda e: trouble.append(f'page: {e}'))
+    page.on('console', lambda m: m.type == 'error' and 'Failed to load resource' not in m.text and trouble.append(f'console: {m.text}'))
+    page.goto(f'{url}/lab/tree/{name}.ipynb')
+    page.wait_for_selector('.jp-Notebook .jp-Cell')
+    for _ in range(240):
+        state = json.load(urllib.request.urlopen(f'{url}/api/kernels/{kernel}'))
+        if state['execution_state'] == 'idle' and state['connections'] > 0: break
+        time.sleep(.25)
+    page.locator('.jp-Notebook .jp-Cell').first.click()
+    page.get_by_role('menuitem', name='Run', exact=True).click()
+    page.get_by_text('Run All Cells', exact=True).click()
+    from conftest import shot
+    error = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"], .jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
+    try: page.wait_for_selector(f'.dw, {error}', timeout=90_000)
+    finally: shot(page, f'lab-{name}')
+    assert page.locator(error).count() == 0, page.locator(error).first.inner_text()
+    page.wait_for_selector('.dw[data-shown], .dw canvas', timeout=120_000)
+    if (slider := page.locator('.dw input[type=range]:not(:disabled)')).count(): # move it and see something change
+        page.wait_for_timeout(500)
+        before = page.locator('.dw').first.screenshot()
+        value = slider.first.input_value()
+        slider.first.focus(); slider.first.press('Home'); slider.first.press('ArrowRight')
+        if slider.first.input_value() == value: slider.first.press('End')
+        page.wait_for_timeout(500)
+        assert slider.first.input_value() != value, 'the arrow keys did not move the slider'
+        assert page.locator('.dw').first.is_visible() and page.locator('.dw').first.screenshot() != before
+    shot(page, f'lab-{name}')
+    page.close(); kernel_ends(url, kernel)
+    assert not trouble, trouble

@@ -1,0 +1,68 @@
+"The model that ships: it is there, small, loads from anywhere, gives the same pictures for the same seed, and is as good as its card says."
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import dit_edu
+from dit_edu.data import AvatarDataset
+from dit_edu.pipeline import load_pretrained
+
+HOME = Path(dit_edu.__file__).parent/'pretrained'
+REFERENCE = Path(__file__).parent/'data'/'pretrained_seed7.json'
+
+
+@pytest.fixture(scope='module')
+def pipe(): return load_pretrained(device='cpu')
+
+
+def thumbnails(pipe): # 2 pictures, 8x8 numbers of 0..255 each colour
+    x = pipe.sample(2, y=[1, 8], steps=8, sampler='euler', guidance_scale=2., seed=7)
+    return (F.avg_pool2d(x, 8) * 255).round().to(torch.int).flatten().tolist()
+
+
+def test_size_and_papers():
+    assert sum(p.stat().st_size for p in HOME.glob('*.safetensors')) <= 24 * 2**20
+    for name in ('README.md', 'NOTICE', 'metrics.json', 'dit_config.yaml', 'samples.png'): assert (HOME/name).stat().st_size > 0
+    notice = (HOME/'NOTICE').read_text()
+    assert all(style in notice for style in load_pretrained(device='cpu').classes)
+
+
+def test_the_same_seed_gives_the_same_pictures(pipe):
+    now, then = thumbnails(pipe), json.loads(REFERENCE.read_text())
+    worst = max(abs(a - b) for a, b in zip(now, then, strict=True))
+    assert worst <= 2, f'seed 7 gives other pictures than when the weights were shipped (worst pixel {worst} of 255)'
+
+
+def test_reconstructions_are_as_the_card_says(pipe):
+    from dit_edu.evaluate import lpips_distance, psnr
+    unseen = AvatarDataset(100, 64, split='test')
+    x = torch.stack([unseen[i]['image'] for i in range(100)])
+    with torch.no_grad(): r = pipe.vae(x, sample=False)[0].clamp(-1, 1)
+    says = json.loads((HOME/'metrics.json').read_text())['vae']
+    assert says['psnr'] >= 34 and says['lpips_alex'] <= .004
+    assert abs(psnr(x, r).mean() - says['psnr']) < 1.5 and lpips_distance(x, r).mean() < 1.5 * says['lpips_alex']
+
+
+def test_samples_show_their_class(pipe):
+    from dit_edu.evaluate import class_agreement, train_classifier
+    labels = torch.arange(20) % 10
+    images = pipe.sample(20, y=labels.tolist(), **{**pipe.defaults, 'steps': 15}, seed=5) * 2 - 1
+    assert class_agreement(images, labels, train_classifier(AvatarDataset(2000, 64, split='test'), steps=100)) >= .9
+
+
+def test_from_any_folder_offline_and_nothing_written_into_the_package(tmp_path):
+    block = tmp_path/'block'; block.mkdir()
+    (block/'sitecustomize.py').write_text("import socket\ndef no(*a, **k): raise OSError('the network is cut')\nsocket.socket.connect = no\nsocket.create_connection = no\n")
+    seen = lambda: {p: p.stat().st_mtime_ns for p in HOME.parent.rglob('*') if '__pycache__' not in p.parts}
+    before = seen()
+    env = {**os.environ, 'PYTHONPATH': str(block), 'DIT_EDU_CACHE': str(tmp_path/'cache'), 'PYTHONDONTWRITEBYTECODE': '1'}
+    p = subprocess.run([sys.executable, '-m', 'dit_edu.cli', 'sample', '--class', 'planets', '--seed', '3'], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+    assert {'x0_0.png', 'x0_strip.png', 'x0_strip.webp'} <= {f.name for f in (tmp_path/'samples').iterdir()}
+    assert seen() == before
