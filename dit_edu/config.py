@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DEAD_KEYS', 'OTHER_WORDS', 'Section', 'DatasetParams', 'DiffusionParams', 'DitParams', 'AutoencoderParams',
-           'TrainParams', 'Config', 'nearest_key', 'explain', 'shipped_configs', 'load_config', 'check_config',
-           'save_config']
+           'AutoencoderTraining', 'TrainParams', 'Config', 'nearest_key', 'explain', 'shipped_configs', 'check_config',
+           'load_config', 'save_config']
 
 # %% ../nbs/13a_config.ipynb #10c86d8f
 import difflib
@@ -50,7 +50,7 @@ class DiffusionParams(Section):
     sampling_steps: Optional[int] = None # None: every timestep
     guidance_scale: float = 1.0 # 1 is neutral
 
-
+# %% ../nbs/13a_config.ipynb #86cb4d02
 class DitParams(Section):
     "The transformer."
     preset: Optional[str] = None # DiT-S/2 … DiT-XL/8: stands for the sizes
@@ -83,9 +83,9 @@ class AutoencoderParams(Section):
     disc_channels: int = 64 # width of the PatchGAN
     disc_layers: int = 3
 
-
-class TrainParams(Section):
-    "Both trainings, and where their files go."
+# %% ../nbs/13a_config.ipynb #315d5141
+class AutoencoderTraining(Section):
+    "How the autoencoder is trained; the first half of train_params."
     seed: int = 1111
     task_name: str = "celebhq" # the run's folder
     # autoencoder
@@ -109,6 +109,10 @@ class TrainParams(Section):
     disc_adaptive: bool = False # scale its gradient to the reconstruction's
     disc_loss: Literal["hinge", "lsgan"] = "lsgan"
     disc_lr: Optional[float] = None # None: autoencoder_lr
+
+# %% ../nbs/13a_config.ipynb #2393b966
+class TrainParams(AutoencoderTraining):
+    "Both trainings, and where their files go."
     # latents
     save_latents: bool = False # encode the data set once, train the DiT on the cache
     latent_flips: bool = False # cache every image mirrored too
@@ -140,7 +144,7 @@ class TrainParams(Section):
     vae_autoencoder_ckpt_name: str = "vae_autoencoder_ckpt.safetensors"
     vae_discriminator_ckpt_name: str = "vae_discriminator_ckpt.safetensors"
 
-
+# %% ../nbs/13a_config.ipynb #d5afe830
 class Config(Section):
     "A whole run."
     dataset_params: DatasetParams = DatasetParams()
@@ -207,30 +211,7 @@ def _read_yaml(name):
         if not isinstance(val, dict): raise DitEduError(f"{key} in {name} should be a section with keys below it, not {val!r}; indent its keys under it")
     return data
 
-
-def load_config(
-    name: str | Path, # a shipped name, or the path of a YAML file
-    overrides: list[str] = (), # section.key=value, the value in YAML
-    warn=print, # told in one line about dead keys
-) -> Config:
-    "Read a config, apply overrides, check every key."
-    data, source = _read_yaml(name), str(name)
-    for text in overrides:
-        key, eq, value = text.partition("=")
-        section, dot, key = key.partition(".")
-        if not (eq and dot): raise DitEduError(f"override {text!r} is not of the form section.key=value; write for example train_params.dit_lr=1e-4")
-        try: data.setdefault(section, {})[key] = yaml.safe_load(value)
-        except yaml.YAMLError: raise DitEduError(f"the value in override {text!r} is not valid YAML; quote it") from None
-    preset, sizes = data.get("dit_params", {}).get("preset"), ("patch_size", "num_layers", "hidden_size", "num_heads")
-    if preset and (both := [t for t in overrides for k in sizes if t.startswith(f"dit_params.{k}=")]):
-        raise DitEduError(f"override {both[0]} contradicts dit_params.preset {preset} in {source}, which stands for its sizes; add dit_params.preset=null, or choose another preset")
-    dead = [data[s].pop(k) and f"{s}.{k}" or f"{s}.{k}" for s, keys in DEAD_KEYS.items() for k in keys & set(data.get(s, {}))]
-    if dead: warn(f"unused keys in {source}, ignored: {', '.join(sorted(dead))}")
-    try: cfg = Config(**data)
-    except ValidationError as e: raise explain(e, source) from None
-    return check_config(cfg, source)
-
-
+# %% ../nbs/13a_config.ipynb #73ff3e51
 def check_config(
     cfg: Config,
     source: str = "the config", # for messages
@@ -255,6 +236,29 @@ def check_config(
     if (bad := [k for k, v in cfg.train_params if isinstance(v, int) and not isinstance(v, bool) and v < 1 and (k.endswith(("batch_size", "acc_steps", "epochs")) or k in ("num_samples", "num_grid_rows", "keep_checkpoints", "save_every_steps"))]):
         raise DitEduError(f"train_params.{bad[0]} in {source} is {getattr(cfg.train_params, bad[0])}; it should be at least 1")
     return cfg
+
+# %% ../nbs/13a_config.ipynb #de108fa5
+def load_config(
+    name: str | Path, # a shipped name, or the path of a YAML file
+    overrides: list[str] = (), # section.key=value, the value in YAML
+    warn=print, # told in one line about dead keys
+) -> Config:
+    "Read a config, apply overrides, check every key."
+    data, source = _read_yaml(name), str(name)
+    for text in overrides:
+        key, eq, value = text.partition("=")
+        section, dot, key = key.partition(".")
+        if not (eq and dot): raise DitEduError(f"override {text!r} is not of the form section.key=value; write for example train_params.dit_lr=1e-4")
+        try: data.setdefault(section, {})[key] = yaml.safe_load(value)
+        except yaml.YAMLError: raise DitEduError(f"the value in override {text!r} is not valid YAML; quote it") from None
+    preset, sizes = data.get("dit_params", {}).get("preset"), ("patch_size", "num_layers", "hidden_size", "num_heads")
+    if preset and (both := [t for t in overrides for k in sizes if t.startswith(f"dit_params.{k}=")]):
+        raise DitEduError(f"override {both[0]} contradicts dit_params.preset {preset} in {source}, which stands for its sizes; add dit_params.preset=null, or choose another preset")
+    dead = [data[s].pop(k) and f"{s}.{k}" or f"{s}.{k}" for s, keys in DEAD_KEYS.items() for k in keys & set(data.get(s, {}))]
+    if dead: warn(f"unused keys in {source}, ignored: {', '.join(sorted(dead))}")
+    try: cfg = Config(**data)
+    except ValidationError as e: raise explain(e, source) from None
+    return check_config(cfg, source)
 
 # %% ../nbs/13a_config.ipynb #103d69f5
 def save_config(

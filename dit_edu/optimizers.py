@@ -8,6 +8,7 @@ __all__ = ['orthogonalize', 'Muon', 'make_optimizer']
 # %% ../nbs/13b_muon.ipynb #f682f522
 import torch
 from torch import nn
+from fastcore.basics import patch
 from .core import DitEduError
 
 # %% ../nbs/13b_muon.ipynb #bd415936
@@ -53,22 +54,25 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None: p.sub_(update(p, self.state[p], group), alpha=group["lr"])
 
-    def matrix_update(self, p, state, group):
-        if not state: state["m"] = torch.zeros_like(p)
-        m = state["m"].lerp_(p.grad, 1 - group["momentum"])
-        ahead = p.grad.lerp(m, group["momentum"]).flatten(1) # Nesterov
-        rows, cols = ahead.shape
-        square = rows > cols and rows % cols == 0 # several matrices in one, as in attn.qkv
-        u = orthogonalize(ahead.view(-1, cols, cols) if square else ahead, dtype=self.dtype)
-        size = 0.2 * max(u.shape[-2:]) ** 0.5 # now the entries are as large as Adam's
-        return u.reshape(p.shape) * size + p * group["weight_decay"]
+# %% ../nbs/13b_muon.ipynb #4082c11a
+@patch
+def matrix_update(self: Muon, p, state, group):
+    if not state: state["m"] = torch.zeros_like(p)
+    m = state["m"].lerp_(p.grad, 1 - group["momentum"])
+    ahead = p.grad.lerp(m, group["momentum"]).flatten(1) # Nesterov
+    rows, cols = ahead.shape
+    square = rows > cols and rows % cols == 0 # several matrices in one, as in attn.qkv
+    u = orthogonalize(ahead.view(-1, cols, cols) if square else ahead, dtype=self.dtype)
+    size = 0.2 * max(u.shape[-2:]) ** 0.5 # now the entries are as large as Adam's
+    return u.reshape(p.shape) * size + p * group["weight_decay"]
 
-    def adam_update(self, p, state, group):
-        if not state: state.update(m=torch.zeros_like(p), v=torch.zeros_like(p), n=0)
-        state["n"] += 1
-        (b1, b2), n = group["betas"], state["n"]
-        m, v = state["m"].lerp_(p.grad, 1 - b1), state["v"].lerp_(p.grad.square(), 1 - b2)
-        return (m / (1 - b1**n)) / ((v / (1 - b2**n)).sqrt() + 1e-8)
+@patch
+def adam_update(self: Muon, p, state, group):
+    if not state: state.update(m=torch.zeros_like(p), v=torch.zeros_like(p), n=0)
+    state["n"] += 1
+    (b1, b2), n = group["betas"], state["n"]
+    m, v = state["m"].lerp_(p.grad, 1 - b1), state["v"].lerp_(p.grad.square(), 1 - b2)
+    return (m / (1 - b1**n)) / ((v / (1 - b2**n)).sqrt() + 1e-8)
 
 # %% ../nbs/13b_muon.ipynb #70ef6f03
 def make_optimizer(

@@ -381,7 +381,9 @@ def load(self: Trainer):
         if now != was: raise DitEduError(f"{key} was {was!r} when {found[-1]} was written and is {now!r} now; set it back, or choose another task_name to start afresh")
     state = unpack(meta["tree"], tensors)
     for k, m in self.task.modules.items(): m.load_state_dict(state["modules"][k])
-    for k, o in self.task.optimizers.items(): o.load_state_dict(state["optimizers"][k])
+    for k, o in self.task.optimizers.items():
+        try: o.load_state_dict(state["optimizers"][k])
+        except ValueError: raise DitEduError(f"the optimizer of {k} was of another kind when {found[-1]} was written; set it back, or choose another task_name to start afresh") from None
     for k, e in self.ema.items(): e.shadow = {n: v.to(self.acc.device) for n, v in state["ema"][k].items()}
     if self.acc.scaler and state["scaler"]: self.acc.scaler.load_state_dict(state["scaler"])
     self.step = meta["step"]
