@@ -3,13 +3,11 @@
 nbdev calls `Lesson` for every notebook (`procs` in settings.ini), whichever engine renders afterwards.
 `python -m dit_edu._site` then writes one reference page per module (`pre-render` in _quarto.yml).
 """
-import ast, inspect, os, re, sys
+import ast, io, os, re, sys, textwrap, tokenize
 from functools import cache
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from execnb.nbio import mk_cell, read_nb
-from fastcore.docments import docments
 from nbdev.config import get_config
 from nbdev.doclinks import _nbpath2html
 from nbdev.process import Processor
@@ -125,12 +123,31 @@ def facts(cells, page: str) -> str:
     if first: bits.append("builds on " + ", ".join(first))
     if any(c.cell_type == "code" for c in cells):
         bits.append(f'[open in Colab](https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/nbs/{page}){{title="First cell there: %pip install -q git+{cfg.git_url}"}}')
-        bits.append(f'[download notebook]({relative("notebooks/" + page, page)}){{download="{PurePosixPath(page).name}"}}')
+        bits.append(f'<a href="{relative("notebooks/" + page, page)}" download>download notebook</a>') # raw, so that no engine takes it for a page
     bits.append(f"[edit this page]({cfg.git_url}/edit/{cfg.branch}/nbs/{page})")
     return "::: {.page-facts}\n" + " · ".join(bits) + "\n:::"
 
 
 def reference_page(mod: str) -> str: return f"reference/{mod.removeprefix('dit_edu.').replace('.', '_')}.md"
+
+
+DOORS = """:::: {.doors}
+::: {.door}
+[Read](00_core.ipynb)
+
+Nothing to install. Twenty-odd pages, each with one idea, its code, its picture and its proof. New here? Begin with [an image is a sequence](02_patchify.ipynb).
+:::
+::: {.door}
+[Step through](tutorials/avatars_cpu.ipynb)
+
+Every page is a notebook that runs on a laptop. `dit_edu lab` opens them all; each page's first line opens or downloads just that one.
+:::
+::: {.door}
+[Play](widgets/denoising.ipynb)
+
+Drag a slider and see what the network believes at every timestep, [on this site](19_widgets.ipynb) or, with the model at work, by `dit_edu demo`.
+:::
+::::"""
 
 
 class Lesson(Processor):
@@ -146,7 +163,7 @@ class Lesson(Processor):
             if c.cell_type == "code": out += self.code(c, page, mod)
             else: # the front matter is a raw cell; the facts follow the first of the others
                 if c.cell_type == "markdown" and c.source.startswith("<!-- WARNING"): c.source += "\n\n" + facts(cells, page)
-                elif c.cell_type == "markdown": c.source = link_words(c.source, page)
+                elif c.cell_type == "markdown": c.source = link_words(c.source.replace("\n## ", f"\n{DOORS}\n\n## ", 1) if page == "index.ipynb" else c.source, page)
                 out.append(c)
         nb.cells = out
         nb.metadata.pop("widgets", None)
@@ -171,6 +188,88 @@ class Lesson(Processor):
 
 
 # ---------------------------------------------------------------- the reference
+# Read from the source itself, without importing it: importing torch takes longer than all the rest of the site.
+
+class Module:
+    "One module's source, parsed: its public names in order, with the comments that nbdev calls docments."
+    def __init__(self, mod: str):
+        self.mod, self.path = mod, ROOT/(mod.replace(".", "/") + ".py")
+        self.text = self.path.read_text(encoding="utf8")
+        self.tree = ast.parse(self.text)
+        self.comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokenize.generate_tokens(io.StringIO(self.text).readline) if t.type == tokenize.COMMENT}
+        self.doc = (ast.get_docstring(self.tree) or "").split("\n")[0]
+        self.public, self.defs, self.constants, self.patched = [], {}, {}, {}
+        for node in self.tree.body:
+            if isinstance(node, FUNCTIONS) and (owner := self.owner(node)): self.patched.setdefault(owner, []).append(node)
+            elif isinstance(node, (*FUNCTIONS, ast.ClassDef)): self.defs[node.name] = node
+            elif isinstance(node, ast.Assign):
+                for t in node.targets:
+                    if isinstance(t, ast.Name) and t.id == "__all__": self.public = ast.literal_eval(node.value)
+                    elif isinstance(t, ast.Name): self.constants[t.id] = node
+
+    def owner(self, node) -> str | None:
+        "The class that fastcore's @patch adds this function to: the annotation of its first parameter."
+        if not any("patch" in ast.unparse(d) for d in node.decorator_list) or not node.args.args: return None
+        return ast.unparse(node.args.args[0].annotation).split(".")[-1] if node.args.args[0].annotation else None
+
+    def members(self, cls) -> list:
+        own = [n for n in cls.body if isinstance(n, FUNCTIONS)] + self.patched.get(cls.name, [])
+        return [n for n in own if not n.name.startswith("_")]
+
+    def init(self, cls):
+        return next((n for n in [*cls.body, *self.patched.get(cls.name, [])] if isinstance(n, FUNCTIONS) and n.name == "__init__"), None)
+
+    def lines(self, node) -> tuple[int, int]:
+        return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]), node.end_lineno
+
+    def source(self, node) -> str:
+        start, end = self.lines(node)
+        return textwrap.dedent("\n".join(self.text.split("\n")[start - 1:end]))
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def arguments(fn) -> list:
+    "(name as written, type, default) of each parameter but self."
+    a, out = fn.args, []
+    plain = [*a.posonlyargs, *a.args]
+    defaults = [None]*(len(plain) - len(a.defaults)) + a.defaults
+    first = {"self", "cls"} | ({plain[0].arg} if plain and any("patch" in ast.unparse(d) for d in fn.decorator_list) else set())
+    out += [(p, p.arg, d) for i, (p, d) in enumerate(zip(plain, defaults)) if not (i == 0 and p.arg in first)]
+    if a.vararg: out.append((a.vararg, "*" + a.vararg.arg, None))
+    elif a.kwonlyargs: out.append((None, "*", None))
+    out += [(p, p.arg, d) for p, d in zip(a.kwonlyargs, a.kw_defaults)]
+    if a.kwarg: out.append((a.kwarg, "**" + a.kwarg.arg, None))
+    return out
+
+
+def fields(cls) -> list:
+    "The same for a class whose body lists its fields: a dataclass, or a section of the config."
+    return [(n, n.target.id, n.value) for n in cls.body if isinstance(n, ast.AnnAssign) and not n.target.id.startswith("_")]
+
+
+def signature(name, params) -> str:
+    "The call as one would write it: names and defaults, no annotations, broken over lines when long."
+    parts = [n + (f"={ast.unparse(d)}" if d is not None else "") for _, n, d in params]
+    line = f"{name}({', '.join(parts)})"
+    return line if len(line) < 76 else f"{name}(\n    " + ",\n    ".join(parts) + ")"
+
+
+def cell_text(x: str) -> str: return re.sub(r"([|<*_$\[\]])", r"\\\1", x)
+def cell_code(x: str) -> str: return "`" + x.replace("|", "\\|") + "`" if x else ""
+
+
+def parameters(m: Module, params, returns=None) -> str:
+    "The table of parameters, from the comment on each one's line."
+    rows = [(cell_code(n), cell_code(ast.unparse(p.annotation) if p.annotation else ""), cell_code(ast.unparse(d)) if d is not None else "", cell_text(m.comments.get(p.end_lineno, "")))
+            for p, n, d in params if p is not None]
+    if returns is not None:
+        kind, what = ast.unparse(returns), m.comments.get(returns.end_lineno, "")
+        if kind != "None" or what: rows.append(("**returns**", cell_code(kind), "", cell_text(what)))
+    if not rows: return ""
+    return "| | type | default | meaning |\n|:--|:--|:--|:--|\n" + "\n".join("| " + " | ".join(r) + " |" for r in rows)
+
 
 def message(node) -> str | None:
     "The sentence of `raise DitEduError(...)`, with … where values go."
@@ -180,124 +279,66 @@ def message(node) -> str | None:
     return None
 
 
-def errors(obj, module, depth=2) -> list[str]:
+def errors(m: Module, node, depth=2) -> list[str]:
     "The mistakes a function answers with a sentence; its private helpers' too."
-    try: tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(obj)))
-    except (OSError, TypeError, SyntaxError, IndentationError): return []
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and getattr(node.exc.func, "id", "") == "DitEduError" and node.exc.args:
-            if text := message(node.exc.args[0]): found.append(text)
-        if depth > 1 and isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("_"):
-            helper = getattr(module, node.func.id, None)
-            if inspect.isfunction(helper): found += errors(helper, module, depth - 1)
+    for n in ast.walk(node):
+        if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call) and getattr(n.exc.func, "id", "") == "DitEduError" and n.exc.args:
+            if text := message(n.exc.args[0]): found.append(text)
+        if depth > 1 and isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id.startswith("_") and n.func.id in m.defs:
+            found += errors(m, m.defs[n.func.id], depth - 1)
     return list(dict.fromkeys(found))
 
 
-def cell_text(x) -> str: return str(x).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_").replace("$", "\\$")
-
-
-def type_name(x) -> str:
-    if x is inspect.Parameter.empty or x is None: return ""
-    return getattr(x, "__name__", None) if inspect.isclass(x) and not getattr(x, "__args__", None) else str(x).replace("typing.", "")
-
-
-def parameters(fn) -> str:
-    "The table of a function's parameters, from the comments on its signature (docments)."
-    try: docs = docments(fn, full=True, returns=True)
-    except Exception: return ""
-    rows, back = [], None
-    for name, p in docs.items():
-        if name in ("self", "cls"): continue
-        kind, default = type_name(p.get("anno")), p.get("default", inspect.Parameter.empty)
-        if name == "return":
-            if kind or p.get("docment"): back = f"| **returns** | {'`' + kind + '`' if kind else ''} | | {cell_text(p.get('docment') or '')} |"
-            continue
-        shown = "" if default is inspect.Parameter.empty else f"`{default if not callable(default) else getattr(default, '__name__', default)!r}`" if not isinstance(default, str) else f"`'{default}'`"
-        kind, shown = (f"`{kind}`" if kind else "").replace("|", "\\|"), shown.replace("|", "\\|")
-        rows.append(f"| `{name}` | {kind} | {shown} | {cell_text(p.get('docment') or '')} |")
-    if back: rows.append(back)
-    return "| | type | default | meaning |\n|:--|:--|:--|:--|\n" + "\n".join(rows) + "\n" if rows else ""
-
-
-def signature(name, fn) -> str:
-    "The call as one would write it: names and defaults, no annotations, broken over lines when long."
-    try: params = [p for p in inspect.signature(fn).parameters.values() if p.name not in ("self", "cls")]
-    except (TypeError, ValueError): return f"{name}(…)"
-    parts = [str(p.replace(annotation=inspect.Parameter.empty)) for p in params]
-    parts = [re.sub(r"<(?:function|class) '?([\w.]+).*?>", r"\1", p) for p in parts]
-    line = f"{name}({', '.join(parts)})"
-    return line if len(line) < 90 else f"{name}(\n    " + ",\n    ".join(parts) + ",\n)"
-
-
-def source_of(obj, mod) -> str:
-    try: lines, start = inspect.getsourcelines(obj)
-    except (OSError, TypeError): return ""
+def github(m: Module, node) -> str:
     cfg = get_config()
-    url = f"{cfg.git_url}/blob/{cfg.branch}/{mod.replace('.', '/')}.py#L{start}"
-    code = inspect.cleandoc("\n" + "".join(lines)) if lines[0].startswith(" ") else "".join(lines).rstrip()
-    return f"<details class=\"source\"><summary>Source</summary>\n\n```python\n{code}\n```\n\n[on GitHub]({url})\n\n</details>\n"
+    return f"{cfg.git_url}/blob/{cfg.branch}/{m.path.relative_to(ROOT).as_posix()}#L{m.lines(node)[0]}"
 
 
-def entry(name, obj, mod, module, level=2) -> str:
+def entry(m: Module, name: str, node, level=2) -> str:
     "One public name: what it does, its call, its parameters, its errors, its source."
-    cls = inspect.isclass(obj)
-    doc = (inspect.getdoc(obj) if obj.__doc__ else "") or ""
-    if cls and doc.startswith(f"{obj.__name__}("): doc = "" # what @dataclass writes when there is no docstring
-    text = [f"{'#'*level} {name.replace('__', chr(92) + '_' + chr(92) + '_')} {{#{name.lower()}}}", doc.split("\n\n")[0]]
-    target = obj
-    if cls and obj.__init__ is object.__init__: target = None
-    if isinstance(obj, property): text.append("*property*")
-    elif target is not None: text.append(f"```python\n{signature(name, obj)}\n```")
-    if not isinstance(obj, property): text.append(parameters(obj.__init__ if cls and "__init__" in vars(obj) else obj) if target is not None else "")
-    wrong = errors(obj if not cls else getattr(obj, "__init__"), module)
-    if wrong: text.append("**Errors** (`DitEduError`)\n\n" + "\n".join(f"- {cell_text(w)}" for w in wrong))
-    if not isinstance(obj, property) or obj.fget: text.append(source_of(obj.fget if isinstance(obj, property) else obj, mod))
-    if cls:
-        for key, member in vars(obj).items():
-            member = getattr(member, "__func__", member)
-            if key.startswith("_") or not (inspect.isfunction(member) or isinstance(member, property)): continue
-            if getattr(member, "__module__", mod) != mod and not isinstance(member, property): continue
-            text.append(entry(f"{name}.{key}", member, mod, module, level + 1))
+    cls = isinstance(node, ast.ClassDef)
+    fn = m.init(node) if cls else node
+    params = arguments(fn) if fn else fields(node)
+    is_property = not cls and any(ast.unparse(d) == "property" for d in node.decorator_list)
+    text = [f"{'#'*level} {name} {{#{name.lower()}}}", (ast.get_docstring(node) or "").split("\n\n")[0]]
+    if is_property: text.append("A property." if node.returns is None else f"A property: {cell_code(ast.unparse(node.returns))} {cell_text(m.comments.get(node.returns.end_lineno, ''))}")
+    else:
+        if params or not cls: text.append(f"```python\n{signature(name, params)}\n```")
+        text.append(parameters(m, params, None if cls else node.returns))
+    if wrong := errors(m, fn or node): text.append("**Errors** (`DitEduError`)\n\n" + "\n".join(f"- {cell_text(w)}" for w in wrong))
+    text.append(f'<details class="source"><summary>Source</summary>\n\n```python\n{m.source(node)}\n```\n\n[on GitHub]({github(m, node)})\n\n</details>')
+    if cls: text += [entry(m, f"{name}.{member.name}", member, level + 1) for member in m.members(node)]
     return "\n\n".join(t for t in text if t)
-
-
-def constant(name, value) -> str:
-    import pprint
-    shown = pprint.pformat(value, width=90, sort_dicts=False)
-    shown = re.sub(r"<(?:class|function) '?([\w.]+?)'?(?: at 0x\w+)?>", r"\1", shown)
-    shown = shown if len(shown) < 900 else shown[:900] + " …"
-    return f"## {name} {{#{name.lower()}}}\n\n```python\n{name} = {shown}\n```"
 
 
 def reference(out: Path) -> int:
     "Write one page per module into out/, and an index of all names. Returns how many names."
     out.mkdir(parents=True, exist_ok=True)
     index, count = [], 0
-    for mod in sorted(modidx["syms"], key=lambda m: homes().get(m, "~")):
-        if mod not in homes(): continue
-        module = import_module(mod)
-        public = [n for n in getattr(module, "__all__", []) if not n.startswith("_")]
+    order = sorted(homes(), key=lambda mod: (mod.count("."), homes()[mod]))
+    for mod in order:
+        m, page = Module(mod), PurePosixPath(reference_page(mod)).name
+        public = [n for n in m.public if not n.startswith("_")]
         if not public: continue
-        home = homes()[mod]
-        page = reference_page(mod)
-        cells = read_nb(NBS/home).cells
-        title = re.search(r"^# (.+)", cells[0].source, re.M).group(1)
-        parts = [f'---\ntitle: "{mod}"\ndescription: "{(module.__doc__ or title).splitlines()[0].strip()}"\ntoc-depth: 3\n---\n',
-            f"Explained, cell by cell, in [{title}]({relative(home, page)}). This page is made from the code: signatures, comments on parameters, error messages.\n"]
+        count += len(public)
+        title = re.search(r"^# (.+)", read_nb(NBS/homes()[mod]).cells[0].source, re.M).group(1)
+        doc = (m.doc or title).replace('"', "'")
+        parts = [f'---\ntitle: "{mod}"\ndescription: "{doc}"\n---',
+            f"Explained, cell by cell, in [{title}](../{homes()[mod]}). This page is made from the code: signatures, the comments on their parameters, error messages."]
         for n in public:
-            obj, count = getattr(module, n), count + 1
-            is_code = inspect.isclass(obj) or inspect.isfunction(obj)
-            parts.append(entry(n, obj, mod, module) if is_code else constant(n, obj))
-        (out/PurePosixPath(page).name).write_text("\n\n".join(parts) + "\n", encoding="utf8")
-        rows = " · ".join(f"[`{n}`]({PurePosixPath(page).name}#{n.lower()})" for n in public)
-        index.append(f"### [{mod}]({PurePosixPath(page).name})\n\n{(module.__doc__ or '').splitlines()[0].strip() if module.__doc__ else ''}\n\n{rows}\n")
-    (out/"index.md").write_text('---\ntitle: "Reference"\ndescription: "Every public name, with shapes, units, errors and source"\ntoc: false\n---\n\n'
+            if n in m.defs: parts.append(entry(m, n, m.defs[n]))
+            elif n in m.constants:
+                code = m.source(m.constants[n])
+                if len(code) > 1200: code = code[:1200].rsplit("\n", 1)[0] + "\n    …"
+                parts.append(f"## {n} {{#{n.lower()}}}\n\n```python\n{code}\n```\n\n[on GitHub]({github(m, m.constants[n])})")
+        (out/page).write_text("\n\n".join(parts) + "\n", encoding="utf8")
+        index.append(f"## [{mod}]({page}) {{#{page.removesuffix('.md')}}}\n\n{m.doc}\n\n" + " · ".join(f"[`{n}`]({page}#{n.lower()})" for n in public))
+    (out/"index.md").write_text('---\ntitle: "Reference"\ndescription: "Every public name, with shapes, units, errors and source"\n---\n\n'
         "Units everywhere: images `(b, 3, h, w)` in [-1, 1] inside, in [0, 1] for showing; `t` a whole number, 0 the cleanest; latents of variance 1. "
-        "Symbols are on the [notation](../notation.ipynb) page.\n\n" + "\n".join(index), encoding="utf8")
+        "The symbols are on the [notation](../notation.ipynb) page.\n\n" + "\n\n".join(index) + "\n", encoding="utf8")
     return count
 
 
 if __name__ == "__main__": # run in the folder of processed notebooks
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     print(f"{reference(Path.cwd()/'reference')} names in the reference", file=sys.stderr)

@@ -15,7 +15,7 @@ VENDOR = {"katex": "0.16.22", "mermaid": "11.12.0"} # npm packages that pages ma
 DEBIAN = {"katex": Path("/usr/share/javascript/katex")} # apt-get install libjs-katex
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/(katex|mermaid)@[\d.]+/dist/")
 FONTS = re.compile(r"@import\s*(?:url\()?[\"']?https://fonts[^;]*;")
-UNREAD = ("html-math-method",) # options for Quarto that smalldocs says it doesn't read
+UNREAD = re.compile(r"html-math-method|output-file is not read") # options for Quarto and nbdev that smalldocs says it doesn't read
 
 
 def vendor(name: str) -> Path:
@@ -48,8 +48,13 @@ def finish(out: Path):
         new = CDN.sub(local, text)
         if new != text: page.write_text(new, encoding="utf8")
     for name in used:
-        shutil.copytree(vendor(name), out/"site_libs"/name, dirs_exist_ok=True, copy_function=shutil.copyfile,
-            ignore=shutil.ignore_patterns("*.mjs", "*.ttf", "*.woff", "*.map", "katex.js", "katex.css", "katex-swap*", "README*") if name == "katex" else shutil.ignore_patterns("*.map"))
+        src, to = vendor(name), out/"site_libs"/name
+        if name == "mermaid": shutil.copytree(src, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.map"))
+        else: # the four things that pages ask for; Debian has the last script under its long name only
+            scripts = ["katex.min.js", "katex.min.css", "contrib/auto-render.min.js"]
+            for f in [*scripts, *(f"fonts/{p.name}" for p in (src/"fonts").glob("*.woff2"))]:
+                (to/f).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(src/f if (src/f).exists() else src/f.replace(".min", ""), to/f)
     for css in out.rglob("*.css"):
         text = css.read_text(encoding="utf8")
         if FONTS.search(text): css.write_text(FONTS.sub("", text), encoding="utf8")
@@ -60,8 +65,8 @@ def finish(out: Path):
         shutil.copyfile(nb, out/"notebooks"/where)
 
 
-def build(quiet=False) -> Path:
-    "Notebooks to pages. Stops at the first warning of the engine."
+def build(quiet=True) -> Path:
+    "Notebooks to pages. Any warning of the engine, such as a broken link, is an error, but the pages are there to look at."
     from nbdev.serve import proc_nbs
     from smalldocs.config import load
     from smalldocs.site import Site
@@ -78,10 +83,12 @@ def build(quiet=False) -> Path:
 
     site = NbdevSite(load(PROC), quiet=quiet)
     count = site.build()
-    problems = [w for w in site.warnings if not any(u in w for u in UNREAD)]
-    if problems: sys.exit("\n".join([f"{len(problems)} warnings; no site was written:", *problems]))
     shutil.rmtree(DOCS, ignore_errors=True)
     shutil.move(site.out, DOCS)
+    if problems := [w for w in site.warnings if not UNREAD.search(w)]:
+        where = {}
+        for w in problems: where.setdefault(w.split(": ", 1)[-1], []).append(w.split(": ", 1)[0])
+        sys.exit("\n".join(f"{what} ({pages[0]}{f' and {len(pages) - 1} more' if pages[1:] else ''})" for what, pages in where.items()))
     end = time.perf_counter()
     print(f"{count} pages in {DOCS.relative_to(ROOT)}/: {processed - start:.1f} s for the notebooks, {end - processed:.1f} s for the pages")
     return DOCS

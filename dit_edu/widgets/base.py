@@ -157,7 +157,7 @@ def _to_html(self: Widget, attributes: str = ""):
 
 Widget.to_html = _to_html
 
-# %% ../../nbs/widgets/base.ipynb #e48444bf
+# %% ../../nbs/widgets/base.ipynb #4cfc124a
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <link rel="icon" href="data:,"><style>:root {{ color-scheme: light dark }} body {{ margin: 24px; color: light-dark(#1c1c1c, #e8e8e8); background: light-dark(#fff, #16181c) }} .dw {{ margin: auto }}</style>
 <main id="app"></main><script type="module">
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     def events(self, client):
         w, inbox = self.server.widget, queue.Queue()
         coded = lambda v: {"bytes": base64.b64encode(v).decode()} if isinstance(v, (bytes, memoryview)) else v
-        changed = lambda c: getattr(self.server.origin, "client", None) == client or inbox.put({"key": c["name"], "value": coded(c["new"])})
+        changed = lambda c: getattr(self.server.origin, "set", None) == (client, c["name"]) or inbox.put({"key": c["name"], "value": coded(c["new"])})
         said = lambda content, buffers: inbox.put({"msg": content, "buffers": [base64.b64encode(b).decode() for b in buffers]})
         names = list(w.state())
         w.observe(changed, names); w.listeners.append(said); w._receive({"command": "opened"}, [])
@@ -212,15 +212,16 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.allowed(): return
         try: body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         except ValueError: return self.answer(b"no JSON", status=400)
-        w, self.server.origin.client = self.server.widget, self.headers.get("X-Client")
+        w, client = self.server.widget, self.headers.get("X-Client")
         try:
             if self.path == "/set":
                 for k, v in body.items():
+                    self.server.origin.set = client, k # the page that set it knows it already
                     if k in w.state(): setattr(w, k, v)
             elif self.path == "/msg": w._receive(body, [])
             self.answer()
         except traitlets.TraitError as e: self.answer(str(e).encode(), status=400)
-        finally: self.server.origin.client = None
+        finally: self.server.origin.set = None
 
 
 class _Server(ThreadingHTTPServer):

@@ -34,11 +34,11 @@ def test_schedule_numbers_are_pythons(open_widget, name):
 def test_schedule(open_widget, width, scheme):
     page = open_widget(ScheduleExplorer(), width, scheme)
     before = picture(page)
-    change(page, lambda: page.get_by_label('timestep t').press('End')); assert picture(page) != before
-    change(page, lambda: page.get_by_label('schedule').select_option('flow'))
+    change(page, lambda: page.get_by_role('slider', name='timestep t').press('End')); assert picture(page) != before
+    change(page, lambda: page.get_by_role('combobox', name='schedule').select_option('flow'))
     assert page.get_by_label('first β').is_disabled()
     page.get_by_role('button', name='Keep for comparison').click()
-    change(page, lambda: page.get_by_label('schedule').select_option('cosine'))
+    change(page, lambda: page.get_by_role('combobox', name='schedule').select_option('cosine'))
     assert page.locator('text=flow').count() # the kept one is in the legend
 
 
@@ -61,7 +61,7 @@ def test_race(open_widget, pipe):
     widget = SamplerRace(pipe, samplers=('euler', 'heun'), steps=(3, 6), long=12)
     page = open_widget(widget)
     before = picture(page)
-    change(page, lambda: page.get_by_label('steps').press('Home')); assert picture(page) != before
+    change(page, lambda: page.get_by_role('slider', name='steps').press('Home')); assert picture(page) != before
     change(page, lambda: (page.get_by_label('seed').fill('5'), page.get_by_label('seed').press('Tab'), page.get_by_role('button', name='Race').click()))
     page.get_by_role('button', name='Race').click(); page.get_by_role('button', name='Stop').click()
     page.wait_for_selector('[data-running="false"]')

@@ -19,7 +19,7 @@ const STYLE = `
 .dw label > output { min-width: 3.5ch; font-variant-numeric: tabular-nums; }
 .dw input, .dw select, .dw button { font: inherit; color: inherit; accent-color: #3b7dd8; }
 .dw input[type=range] { width: 190px; max-width: 60vw; }
-.dw input[type=range].long { flex: 1 1 260px; width: auto; }
+.dw input[type=range].long { flex: 1 1 120px; width: auto; min-width: 0; }
 .dw input[type=number] { width: 6.5em; }
 .dw input[type=number], .dw select, .dw button { background: var(--soft); border: 1px solid var(--line); border-radius: 4px; padding: 3px 8px; }
 .dw select option { color: #111; background: #fff; }
@@ -64,7 +64,7 @@ function slider({ label, min = 0, max, step = 1, value, show = v => v, oninput, 
   const set = v => { input.value = v; const text = String(show(+input.value)); out.textContent = text; input.setAttribute('aria-valuetext', text); };
   set(value);
   input.addEventListener('input', () => { set(input.value); oninput(+input.value); });
-  const e = h('label', long ? { style: 'flex: 1 1 320px' } : {}, h('span', {}, label), input, out);
+  const e = h('label', long ? { style: 'flex: 1 1 320px; flex-wrap: nowrap' } : {}, h('span', {}, label), input, out);
   return Object.defineProperty(Object.assign(e, { input, set }), 'value', { get: () => +input.value, set });
 }
 
@@ -156,7 +156,7 @@ function chart({ width = 360, height = 190, xlabel, ylabel, logx = false, logy =
     ctx.setTransform(scale, 0, 0, scale, 0, 0); ctx.clearRect(0, 0, width, height);
     ctx.font = '12px system-ui, sans-serif'; ctx.fillStyle = ctx.strokeStyle = ink; ctx.lineWidth = 1; ctx.setLineDash([]);
     ctx.globalAlpha = .35; ctx.strokeRect(L, T, width - L - R, height - T - B); ctx.globalAlpha = 1;
-    const nice = (v, log) => { const u = log ? 10 ** v : v, a = Math.abs(u); return a === 0 ? '0' : a >= 1e4 || a < 1e-3 ? u.toExponential(0) : String(+u.toPrecision(3)); };
+    const nice = (v, log) => { const u = log ? 10 ** v : v, a = Math.abs(u); return a === 0 ? '0' : a >= 1e4 || a < 1e-3 ? u.toExponential(0) : String(+u.toPrecision(log ? 2 : 3)); };
     for (let k = 0; k <= 4; k++) {
       const y = y0 + (y1 - y0) * k / 4, x = x0 + (x1 - x0) * k / 4;
       ctx.textAlign = 'right'; ctx.fillText(nice(y, logy), L - 5, height - B - k / 4 * (height - T - B) + 4);
