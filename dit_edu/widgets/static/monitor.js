@@ -24,7 +24,8 @@ function view({ model, el }) {
   root.append(h('div', { class: 'row' }, parts, smooth, from, log), state, problem, area, gallery);
   const slots = groups.map(([, , , text]) => { const e = h('div', { hidden: true }, h('div'), h('figcaption', {}, text)); area.append(e); return { e, chart: null, logy: null }; });
 
-  const now = () => parts.select.value || facts.part, pictures = () => facts.pictures?.[now()] || [];
+  function now() { return parts.select.value || facts.part; }
+  function pictures() { return facts.pictures?.[now()] || []; }
   const ema = (y, a) => { let m = null; return y.map(v => v === null ? null : m = m === null ? v : a * m + (1 - a) * v); };
   function draw() {
     facts = JSON.parse(model.get('facts') || '{}');
