@@ -126,5 +126,5 @@ Repeat it: `dit_edu train-vae --config avatars && dit_edu infer-vae --config ava
 
 ## Limits
 
-It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained briefly: look at the samples above, where faults are left in. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']}.
+It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained briefly: look at the samples above, where faults are left in. Thumbs have fragments for eyes, landscapes have broken suns; those want a longer training. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']}.
 """, encoding="utf8")
