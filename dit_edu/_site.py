@@ -81,12 +81,22 @@ def link_words(text: str, page: str) -> str:
 # ---------------------------------------------------------------- one notebook, one page
 
 def defined(source: str) -> list[str]:
-    "Public names that a cell defines at top level."
+    "Public names that a cell defines at top level; `DiT.save` for a method that @patch adds."
     out = []
     for node in ast.parse(source).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): out.append(node.name)
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)): out.append(f"{owner}.{node.name}" if (owner := patched_class(node)) else node.name)
         elif isinstance(node, ast.Assign): out += [t.id for t in node.targets if isinstance(t, ast.Name) and t.id.isupper()]
-    return [n for n in out if not n.startswith("_")]
+    return [n for n in out if not any(part.startswith("_") for part in n.split("."))]
+
+
+def patched_class(node) -> str | None:
+    "The class that fastcore's @patch adds this function to: the annotation of its first parameter."
+    if not isinstance(node, FUNCTIONS) or not any("patch" in ast.unparse(d) for d in node.decorator_list) or not node.args.args: return None
+    kind = node.args.args[0].annotation
+    return ast.unparse(kind).split(".")[-1] if kind else None
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def only_imports(source: str) -> bool:
@@ -150,6 +160,12 @@ Drag a slider and see what the network believes at every timestep, [on this site
 ::::"""
 
 
+def landing(text: str) -> str:
+    "README's text with the doors, and with the moving picture as a picture: its caption is the line below it."
+    text = re.sub(r"^!\[(.*?)\]\((.*?)\)$", r'<img src="\2" alt="\1" class="moving">', text, flags=re.M)
+    return text.replace("\n## ", f"\n{DOORS}\n\n## ", 1)
+
+
 class Lesson(Processor):
     "Shows exported code where it is explained, gives every public name an anchor, links names, and says how long the page takes."
     def begin(self):
@@ -163,7 +179,7 @@ class Lesson(Processor):
             if c.cell_type == "code": out += self.code(c, page, mod)
             else: # the front matter is a raw cell; the facts follow the first of the others
                 if c.cell_type == "markdown" and c.source.startswith("<!-- WARNING"): c.source += "\n\n" + facts(cells, page)
-                elif c.cell_type == "markdown": c.source = link_words(c.source.replace("\n## ", f"\n{DOORS}\n\n## ", 1) if page == "index.ipynb" else c.source, page)
+                elif c.cell_type == "markdown": c.source = link_words(landing(c.source) if page == "index.ipynb" else c.source, page)
                 out.append(c)
         nb.cells = out
         nb.metadata.pop("widgets", None)
@@ -179,7 +195,8 @@ class Lesson(Processor):
         if not {"export", "exports"} & flags.keys() or mod is None: return [c]
         here = defined(c.source)
         if not here: return [c]
-        anchors = [s.removeprefix(mod + ".").lower() for s in modidx["syms"][mod] if s.removeprefix(mod + ".").split(".")[0] in here]
+        inside = [s.removeprefix(mod + ".") for s in modidx["syms"][mod]]
+        anchors = [s.lower() for s in inside if s in here or s.split(".")[0] in here]
         anchors += [n.lower() for n in here if n.lower() not in anchors]
         spans = "".join(f'<a id="{a}" class="name-anchor"></a>' for a in anchors)
         ref = relative(reference_page(mod), page)
@@ -200,17 +217,12 @@ class Module:
         self.doc = (ast.get_docstring(self.tree) or "").split("\n")[0]
         self.public, self.defs, self.constants, self.patched = [], {}, {}, {}
         for node in self.tree.body:
-            if isinstance(node, FUNCTIONS) and (owner := self.owner(node)): self.patched.setdefault(owner, []).append(node)
+            if isinstance(node, FUNCTIONS) and (owner := patched_class(node)): self.patched.setdefault(owner, []).append(node)
             elif isinstance(node, (*FUNCTIONS, ast.ClassDef)): self.defs[node.name] = node
             elif isinstance(node, ast.Assign):
                 for t in node.targets:
                     if isinstance(t, ast.Name) and t.id == "__all__": self.public = ast.literal_eval(node.value)
                     elif isinstance(t, ast.Name): self.constants[t.id] = node
-
-    def owner(self, node) -> str | None:
-        "The class that fastcore's @patch adds this function to: the annotation of its first parameter."
-        if not any("patch" in ast.unparse(d) for d in node.decorator_list) or not node.args.args: return None
-        return ast.unparse(node.args.args[0].annotation).split(".")[-1] if node.args.args[0].annotation else None
 
     def members(self, cls) -> list:
         own = [n for n in cls.body if isinstance(n, FUNCTIONS)] + self.patched.get(cls.name, [])
@@ -225,9 +237,6 @@ class Module:
     def source(self, node) -> str:
         start, end = self.lines(node)
         return textwrap.dedent("\n".join(self.text.split("\n")[start - 1:end]))
-
-
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def arguments(fn) -> list:
@@ -334,7 +343,7 @@ def reference(out: Path) -> int:
                 parts.append(f"## {n} {{#{n.lower()}}}\n\n```python\n{code}\n```\n\n[on GitHub]({github(m, m.constants[n])})")
         (out/page).write_text("\n\n".join(parts) + "\n", encoding="utf8")
         index.append(f"## [{mod}]({page}) {{#{page.removesuffix('.md')}}}\n\n{m.doc}\n\n" + " · ".join(f"[`{n}`]({page}#{n.lower()})" for n in public))
-    (out/"index.md").write_text('---\ntitle: "Reference"\ndescription: "Every public name, with shapes, units, errors and source"\n---\n\n'
+    (out/"index.md").write_text('---\ntitle: "All names"\ndescription: "The reference: every public name, with shapes, units, errors and source"\n---\n\n'
         "Units everywhere: images `(b, 3, h, w)` in [-1, 1] inside, in [0, 1] for showing; `t` a whole number, 0 the cleanest; latents of variance 1. "
         "The symbols are on the [notation](../notation.ipynb) page.\n\n" + "\n\n".join(index) + "\n", encoding="utf8")
     return count
