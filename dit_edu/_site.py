@@ -160,6 +160,11 @@ Drag a slider and see what the network believes at every timestep, [on this site
 ::::"""
 
 
+def open_details(text: str) -> str:
+    "Maths and code inside <details> are only set when the tags stand on lines of their own."
+    return re.sub(r"(?<=\S)[ \t]*</details>", "\n\n</details>", re.sub(r"</summary>[ \t]*(?=\S)", "</summary>\n\n", text))
+
+
 def landing(text: str) -> str:
     "README's text with the doors, and with the moving picture as a picture: its caption is the line below it."
     text = re.sub(r"^!\[(.*?)\]\((.*?)\)$", r'<img src="\2" alt="\1" class="moving">', text, flags=re.M)
@@ -179,7 +184,7 @@ class Lesson(Processor):
             if c.cell_type == "code": out += self.code(c, page, mod)
             else: # the front matter is a raw cell; the facts follow the first of the others
                 if c.cell_type == "markdown" and c.source.startswith("<!-- WARNING"): c.source += "\n\n" + facts(cells, page)
-                elif c.cell_type == "markdown": c.source = link_words(landing(c.source) if page == "index.ipynb" else c.source, page)
+                elif c.cell_type == "markdown": c.source = link_words(open_details(landing(c.source) if page == "index.ipynb" else c.source), page)
                 out.append(c)
         nb.cells = out
         nb.metadata.pop("widgets", None)
