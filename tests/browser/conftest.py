@@ -14,6 +14,7 @@ CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.whic
 ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 
+@pytest.hookimpl(tryfirst=True) # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     here = str(Path(__file__).parent)
     for item in items:
