@@ -141,7 +141,7 @@ class Widget(anywidget.AnyWidget):
 
     def close(self):
         "End its work, forget its data."
-        self.job.stop()
+        if hasattr(self, "job"): self.job.stop() # a widget whose making was refused has none
         super().close()
 
 # %% ../../nbs/widgets/base.ipynb #50e9e1f9
