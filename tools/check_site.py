@@ -4,7 +4,7 @@ First the files: links and anchors, images, errors on display, directives and ma
 plain text, and every public name on its reference page. Then a headless Chromium, which may talk to this machine only, opens
 every page: no console error, no request elsewhere, no overflow at 1400 and at 390 px, all maths set. Lists what is wrong; exit code 1.
 """
-import argparse, functools, http.server, json, os, re, shutil, sys, threading, time
+import argparse, functools, http.server, json, os, re, shutil, signal, subprocess, sys, threading, time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -144,18 +144,20 @@ MEASURE = """() => {
 }"""
 
 
-def check_browser(site: Path, names: list[str], chromium: str, shots: Path | None) -> tuple[list[str], dict]:
+def browse(site: Path, names: list[str], chromium: str, shots: Path | None):
+    "Open each page at both widths; yields what was found on each. Runs in a process of its own, see check_browser."
     from playwright.sync_api import Error, sync_playwright
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *a): pass
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{server.server_port}/"
-    wrong, count, at = [], dict(opened=0, maths=0, requests=0), ""
+    wrong, asked = [], []
 
     def gate(route):
-        if route.request.url.startswith(here): count["requests"] += 1; route.continue_()
-        else: wrong.append(f"{at}: asked another machine for {route.request.url[:100]}"); route.abort()
+        asked.append(route.request.url)
+        if route.request.url.startswith(here): route.continue_()
+        else: wrong.append(f"asked another machine for {route.request.url[:100]}"); route.abort()
 
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
@@ -163,28 +165,52 @@ def check_browser(site: Path, names: list[str], chromium: str, shots: Path | Non
         context.set_default_timeout(60_000)
         context.route(re.compile("^https?:"), gate)
         page = context.new_page()
-        page.on("console", lambda m: m.type == "error" and wrong.append(f"{at}: console: {m.text[:200]}"))
-        page.on("pageerror", lambda e: wrong.append(f"{at}: script: {str(e)[:200]}"))
-        page.on("response", lambda r: r.status >= 400 and wrong.append(f"{at}: {r.status} for {r.url.removeprefix(here)[:100]}"))
-        for at in names:
+        page.on("console", lambda m: m.type == "error" and wrong.append(f"console: {m.text[:200]}"))
+        page.on("pageerror", lambda e: wrong.append(f"script: {str(e)[:200]}"))
+        page.on("response", lambda r: r.status >= 400 and wrong.append(f"{r.status} for {r.url.removeprefix(here)[:100]}"))
+        for name in names:
+            wrong.clear(); asked.clear(); m = {}
             try:
-                page.set_viewport_size(dict(width=WIDTHS[0], height=900))
-                page.goto(here + at, wait_until="load")
-                for width in WIDTHS:
-                    page.set_viewport_size(dict(width=width, height=900))
-                    m = page.evaluate(MEASURE)
-                    if m["over"] > 0: wrong.append(f"{at}: {m['over']} px too wide at {width} px: {'; '.join(m['wide'])}")
-                    if shots: page.screenshot(path=str(shots/f"{at.replace('/', '-').removesuffix('.html')}-{width}.png"))
-                count["opened"] += 1
-                count["maths"] += m["maths"]
-                if m["unset"]: wrong.append(f"{at}: {len(m['unset'])} formulas not set: {m['unset'][0]}")
-                wrong += [f"{at}: formula: {b}" for b in m["bad"][:3]] + [f"{at}: picture not shown: {b}" for b in m["broken"]]
-            except Error as e: wrong.append(f"{at}: {str(e).splitlines()[0]}")
-        at = "index.html"
-        try: wrong += [f"{at}: {w}" for w in use(page, here)]
-        except Error as e: wrong.append(f"{at}: {str(e).splitlines()[0]}")
+                if name == USE: wrong += use(page, here)
+                else:
+                    page.set_viewport_size(dict(width=WIDTHS[0], height=900))
+                    page.goto(here + name, wait_until="load")
+                    for width in WIDTHS:
+                        page.set_viewport_size(dict(width=width, height=900))
+                        if shots: page.wait_for_timeout(400) # the sidebar slides away
+                        m = page.evaluate(MEASURE)
+                        if m["over"] > 0: wrong.append(f"{m['over']} px too wide at {width} px: {'; '.join(m['wide'])}")
+                        if shots: page.screenshot(path=str(shots/f"{name.replace('/', '-').removesuffix('.html')}-{width}.png"))
+                    if m["unset"]: wrong.append(f"{len(m['unset'])} formulas not set: {m['unset'][0]}")
+                    wrong += [f"formula: {b}" for b in m["bad"][:3]] + [f"picture not shown: {b}" for b in m["broken"]]
+            except Error as e: wrong.append(str(e).splitlines()[0])
+            yield dict(page=name, wrong=[f"{name}: {w}" for w in wrong], maths=m.get("maths", 0), requests=len(asked))
         browser.close()
-    server.shutdown()
+
+
+USE = "search and dark mode"
+
+
+def check_browser(site: Path, names: list[str], chromium: str, shots: Path | None, patience: int = 150) -> tuple[list[str], dict]:
+    "Have the pages opened by another process. One that says nothing for too long is ended, and its page tried once more."
+    left, tries, wrong, count = [*names, USE], {}, [], dict(opened=0, maths=0, requests=0)
+    while left:
+        order = json.dumps(dict(site=str(site), names=left, chromium=chromium, shots=shots and str(shots)))
+        worker = subprocess.Popen([sys.executable, __file__, "--worker", order], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        def end(pid=worker.pid):
+            try: os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError: pass
+        def watch(): t = threading.Timer(patience, end); t.daemon = True; t.start(); return t
+        dog = watch()
+        for line in worker.stdout:
+            dog.cancel(); dog = watch()
+            seen = json.loads(line)
+            left.remove(seen["page"])
+            wrong += seen["wrong"]; count["maths"] += seen["maths"]; count["requests"] += seen["requests"]; count["opened"] += seen["page"] != USE
+        dog.cancel(); worker.wait()
+        if left:
+            tries[left[0]] = tries.get(left[0], 0) + 1
+            if tries[left[0]] > 1: wrong.append(f"{left[0]}: the browser broke down twice"); left.pop(0)
     return wrong, count
 
 
@@ -209,7 +235,12 @@ if __name__ == "__main__":
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--pages", nargs="*", help="open only these in the browser, e.g. dit.html")
     parser.add_argument("--shots", type=Path, help="put a picture of every page there, at both widths")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.worker:
+        o = json.loads(args.worker)
+        for seen in browse(Path(o["site"]), o["names"], o["chromium"], o["shots"] and Path(o["shots"])): print(json.dumps(seen), flush=True)
+        sys.exit()
     start = time.perf_counter()
     if not (args.site/"index.html").is_file(): sys.exit(f"There is no site in {args.site}; build it first: python tools/build_site.py")
     pages = read(args.site)
