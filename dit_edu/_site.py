@@ -276,13 +276,13 @@ def cell_code(x: str) -> str: return "`" + x.replace("|", "\\|") + "`" if x else
 
 def parameters(m: Module, params, returns=None) -> str:
     "The table of parameters, from the comment on each one's line."
-    rows = [(cell_code(n), cell_code(ast.unparse(p.annotation) if p.annotation else ""), cell_code(ast.unparse(d)) if d is not None else "", cell_text(m.comments.get(p.end_lineno, "")))
+    rows = [(cell_code(n), cell_text(m.comments.get(p.end_lineno, "")), cell_code(ast.unparse(p.annotation) if p.annotation else ""), cell_code(ast.unparse(d)) if d is not None else "")
             for p, n, d in params if p is not None]
     if returns is not None:
         kind, what = ast.unparse(returns), m.comments.get(returns.end_lineno, "")
-        if kind != "None" or what: rows.append(("**returns**", cell_code(kind), "", cell_text(what)))
+        if kind != "None" or what: rows.append(("**returns**", cell_text(what), cell_code(kind), ""))
     if not rows: return ""
-    return "| | type | default | meaning |\n|:--|:--|:--|:--|\n" + "\n".join("| " + " | ".join(r) + " |" for r in rows)
+    return "| | meaning | type | default |\n|:--|:--|:--|:--|\n" + "\n".join("| " + " | ".join(r) + " |" for r in rows)
 
 
 def message(node) -> str | None:

@@ -43,7 +43,7 @@ def test_the_reference_says_shapes_errors_and_source(tmp_path):
     assert count == sum(not n.startswith("_") for m in _site.homes() for n in _site.Module(m).public)
     text = (tmp_path/"patchify.md").read_text()
     assert "images or latents, (b, c, h, w)" in text and "does not divide an image of" in text and "rearrange(x, " in text
-    assert "| `num_classes` | `int` | `1000` |" in (tmp_path/"dit.md").read_text() # __init__ of a class
+    assert "| `num_classes` | 0 for an unconditional model | `int` | `1000` |" in (tmp_path/"dit.md").read_text() # __init__ of a class
     assert "## DiT.from_preset" in (tmp_path/"dit.md").read_text() # added by @patch
 
 
