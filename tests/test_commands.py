@@ -3,7 +3,7 @@ import io, os, shutil, signal, subprocess, sys
 import numpy as np
 import pytest, torch
 from PIL import Image
-from conftest import draw_images, hashes, log_of, write_config
+from runs import draw_images, hashes, log_of, write_config
 from dit_edu.core import load_weights, save_weights, state_hash
 
 VAE, DIT = "vae_autoencoder_ckpt.safetensors", "dit_ckpt.safetensors"

@@ -1,7 +1,7 @@
 "Two processes with half the batch each follow the curve of one process."
 import os, shutil, socket, subprocess, sys
 import pytest
-from conftest import log_of
+from runs import log_of
 from dit_edu.core import load_weights
 
 COMMAND = {"vae": "train-vae", "dit": "train-dit"}

@@ -1,7 +1,7 @@
 "A training that is killed and resumed ends exactly like one that was left alone."
 import json, os, random, shutil, time
 import pytest
-from conftest import hashes, log_of
+from runs import hashes, log_of
 from dit_edu.core import load_weights, state_hash
 
 COMMAND = {"vae": "train-vae", "dit": "train-dit"}

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest, torch
 from PIL import Image
-from conftest import draw_images, log_of
+from runs import draw_images, log_of
 
 SEED = """
 dataset_params:

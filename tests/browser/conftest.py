@@ -5,20 +5,14 @@ Screenshots go to $DIT_EDU_SHOTS, if that is set.
 """
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 
+from shots import shot
+
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-
-
-@pytest.hookimpl(tryfirst=True) # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    here = str(Path(__file__).parent)
-    for item in items:
-        if str(item.path).startswith(here): item.add_marker(pytest.mark.xdist_group('browser')) # one browser at a time
 
 
 @pytest.fixture(scope='session')
@@ -37,12 +31,6 @@ def pipe():
     from dit_edu.pipeline import load_pretrained
     torch.set_num_threads(2)
     return load_pretrained(device='cpu')
-
-
-def shot(page, name):
-    if folder := os.environ.get('DIT_EDU_SHOTS'):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder)/f'{name}.png'), full_page=True)
 
 
 @pytest.fixture

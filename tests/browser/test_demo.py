@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from dit_edu.widgets.demo import SamplingDemo
+from shots import shot
+
+pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
 
 
 def wait(condition, seconds=60):
@@ -97,7 +100,6 @@ def test_the_command(chromium):
         page.on('pageerror', lambda e: errors.append(str(e))); page.on('console', lambda m: m.type == 'error' and errors.append(m.text))
         page.goto(url); press(page, 'Generate')
         page.wait_for_selector('[data-shown]', timeout=90_000)
-        from conftest import shot
         shot(page, 'demo-command')
         assert not errors, errors
         ports = subprocess.run(['ss', '-ltn'], capture_output=True, text=True).stdout if os.path.exists('/usr/bin/ss') or os.path.exists('/bin/ss') else ''

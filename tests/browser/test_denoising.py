@@ -5,6 +5,8 @@ import pytest
 
 from dit_edu.widgets.denoising import DenoisingExplorer, record
 
+pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
+
 PIXELS = """i => { const c = document.querySelectorAll('.dw canvas:not(.smooth)')[i]; return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) }"""
 
 

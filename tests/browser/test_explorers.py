@@ -11,6 +11,8 @@ from PIL import Image
 from dit_edu.schedules import SCHEDULES, make_schedule
 from dit_edu.widgets import AdaLNExplorer, AttentionExplorer, LatentExplorer, PatchifyExplorer, SamplerRace, ScheduleExplorer, TrainingMonitor
 
+pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
+
 
 def shown(page): return page.locator('[data-shown]').first.get_attribute('data-shown')
 def picture(page, k=0): return page.locator('.dw canvas:not(.smooth)').nth(k).evaluate("c => c.toDataURL()")

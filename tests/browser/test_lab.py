@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from shots import shot
+
+pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
+
 nbs = Path(__file__).parents[2]/'nbs'/'widgets'
 NOTEBOOKS = sorted(p.stem for p in nbs.glob('*.ipynb') if p.stem != 'base')
 SETTINGS = {'@jupyterlab/notebook-extension/tracker.jupyterlab-settings': {'windowingMode': 'none'},
@@ -71,7 +75,7 @@ def test_in_jupyterlab(chromium, lab, name):
     page.set_default_timeout(60_000)
     page.on('pageerror', lambda e: trouble.append(f'page: {e}'))
     page.on('console', lambda m: m.type == 'error' and 'Failed to load resource' not in m.text and trouble.append(f'console: {m.text}'))
-    page.goto(f'{url}/lab/tree/{name}.ipynb')
+    page.goto(f'{url}/lab/workspaces/{name}/tree/{name}.ipynb') # a workspace of its own: Lab reopens the tabs of the last one
     page.wait_for_selector('.jp-Notebook .jp-Cell')
     for _ in range(240):
         state = json.load(urllib.request.urlopen(f'{url}/api/kernels/{kernel}'))
@@ -80,12 +84,12 @@ def test_in_jupyterlab(chromium, lab, name):
     page.locator('.jp-Notebook .jp-Cell').first.click()
     page.get_by_role('menuitem', name='Run', exact=True).click()
     page.get_by_text('Run All Cells', exact=True).click()
-    from conftest import shot
     error = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"], .jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
     try: page.wait_for_selector(f'.dw, {error}', timeout=90_000)
     finally: shot(page, f'lab-{name}')
     assert page.locator(error).count() == 0, page.locator(error).first.inner_text()
-    page.wait_for_selector('.dw[data-shown], .dw canvas', timeout=120_000)
+    if (generate := page.locator('.dw').get_by_role('button', name='Generate')).count(): generate.click()
+    page.wait_for_selector('.dw[data-shown], .dw [data-shown]', timeout=120_000) # computed and drawn
     if (slider := page.locator('.dw input[type=range]:not(:disabled)')).count(): # move it and see something change
         page.wait_for_timeout(500)
         before = page.locator('.dw').first.screenshot()
