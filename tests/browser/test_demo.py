@@ -91,7 +91,8 @@ def test_every_control_by_keyboard(open_widget, pipe):
 
 def test_the_command(chromium):
     "`dit_edu demo` says where, serves this machine only, and ends on Ctrl-C."
-    p = subprocess.Popen([sys.executable, '-m', 'dit_edu.cli', 'demo', '--no-browser'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    interruptible = lambda: signal.signal(signal.SIGINT, signal.default_int_handler) # what runs in a shell's background ignores Ctrl-C, and its children would too
+    p = subprocess.Popen([sys.executable, '-m', 'dit_edu.cli', 'demo', '--no-browser'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=interruptible)
     try:
         said = ''
         while 'http://' not in said: line = p.stdout.readline(); assert line, said; said += line

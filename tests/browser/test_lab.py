@@ -57,7 +57,7 @@ def live_cells(path): # import and the cell that shows the widget live; the rest
     text = lambda c: ''.join(c['source'])
     live = [text(c).replace('#| eval: false\n', '') for c in nb['cells'] if c['cell_type'] == 'code' and text(c).startswith('#| eval: false')]
     assert live, f'{path.name} has no live cell'
-    cells = ['from dit_edu.widgets import *\nfrom dit_edu.pipeline import load_pretrained'] + live[:1]
+    cells = ['from dit_edu.widgets import *\nfrom dit_edu.data import draw_avatar\nfrom dit_edu.pipeline import load_pretrained'] + live[:1]
     make = lambda s: dict(cell_type='code', execution_count=None, id=f'c{abs(hash(s)) % 10**8}', metadata={}, outputs=[], source=s)
     path.write_text(json.dumps(dict(cells=[make(s) for s in cells], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)))
 
