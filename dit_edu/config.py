@@ -49,6 +49,7 @@ class DiffusionParams(Section):
     sampler: Literal["ddpm", "ddim", "dpmpp_2m", "euler", "heun"] = "ddpm"
     sampling_steps: Optional[int] = None # None: every timestep
     guidance_scale: float = 1.0 # 1 is neutral
+    guidance_interval: Optional[list[int]] = None # [t_low, t_high] in which guidance acts; None: everywhere
 
 # %% ../nbs/13a_config.ipynb #86cb4d02
 class DitParams(Section):
@@ -233,6 +234,7 @@ def check_config(
     if (size // f) % d.patch_size: raise DitEduError(f"dit_params.patch_size {d.patch_size} in {source} does not divide the latent, {size // f} wide; choose a divisor")
     if p.target == "flow" and p.schedule != "flow": raise DitEduError(f"diffusion_params.target flow in {source} needs schedule flow, not {p.schedule}")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
+    if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1]): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps, the lower one first, for example [200, 800]")
     if (bad := [k for k, v in cfg.train_params if isinstance(v, int) and not isinstance(v, bool) and v < 1 and (k.endswith(("batch_size", "acc_steps", "epochs")) or k in ("num_samples", "num_grid_rows", "keep_checkpoints", "save_every_steps"))]):
         raise DitEduError(f"train_params.{bad[0]} in {source} is {getattr(cfg.train_params, bad[0])}; it should be at least 1")
     return cfg

@@ -42,7 +42,7 @@ class Pipeline:
         diffusion: Diffusion, # schedule and target
         latent_shape: tuple, # (c, h, w) of one latent
         classes: list[str] = (), # names, in label order
-        defaults: dict | None = None, # sampler, steps and guidance_scale that suit this model
+        defaults: dict | None = None, # sampler, steps, guidance_scale and its interval that suit this model
     ):
         self.dit, self.vae, self.diffusion = dit.eval(), vae and vae.eval(), diffusion
         self.latent_shape, self.classes, self.defaults = tuple(latent_shape), list(classes), dict(defaults or {})
@@ -198,6 +198,7 @@ def load_run(
     if "latents_mean" in meta: vae.set_latent_stats(torch.tensor(meta["latents_mean"]), torch.tensor(meta["latents_std"]))
     p = cfg.diffusion_params
     defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, guidance_scale=p.guidance_scale)
+    if p.guidance_interval: defaults["interval"] = tuple(p.guidance_interval)
     size = dit.config["input_size"]
     shape = (dit.config["in_channels"], *((size, size) if isinstance(size, int) else size))
     return Pipeline(dit, vae, build_diffusion(cfg), shape, meta.get("classes", ()), defaults).to(device or default_device())

@@ -133,7 +133,7 @@ def open_run(
 def _fingerprint(cfg, part):
     "What may not change between a checkpoint and its continuation."
     keep = {"vae": ("dataset_params", "autoencoder_params"), "dit": ("dataset_params", "autoencoder_params", "diffusion_params", "dit_params")}[part]
-    free = {"sampler", "sampling_steps", "guidance_scale", "grad_checkpointing"}
+    free = {"sampler", "sampling_steps", "guidance_scale", "guidance_interval", "grad_checkpointing"}
     flat = {f"{s}.{k}": v for s in keep for k, v in getattr(cfg, s).model_dump().items() if k not in free}
     prefix = "autoencoder_" if part == "vae" else "dit_"
     own = {k: getattr(cfg.train_params, f"{prefix}{k}") for k in ("batch_size", "acc_steps")}

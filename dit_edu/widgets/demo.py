@@ -63,10 +63,12 @@ class SamplingDemo(Widget):
     running = traitlets.Bool(False).tag(sync=True)
     run = traitlets.Int(0, help="how many samplings have been started").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
+    start = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self,
         models: dict | Pipeline | None = None, # pipelines by name; None: the one that ships
         title: str = "Sampling demo",
+        start: bool = True, # generate once by itself when it is first opened
         **settings, # to begin with: y, seed, n, steps, sampler, scale, low, high
     ):
         models = models or load_pretrained()
@@ -74,11 +76,11 @@ class SamplingDemo(Widget):
         pipe = next(iter(self.pipes.values()))
         d, T = pipe.defaults, pipe.diffusion.schedule.T
         begin = dict(model=next(iter(self.pipes)), y="mixed" if pipe.dit.num_classes else "none", seed=0, n=9, sampler=d.get("sampler", "ddim"),
-                     steps=min(d.get("steps", 25), 25), scale=d.get("guidance_scale", 1.), low=0, high=T - 1)
+                     steps=min(d.get("steps", 25), 25), scale=d.get("guidance_scale", 1.), low=d.get("interval", (0, T - 1))[0], high=d.get("interval", (0, T - 1))[1])
         if unknown := set(settings) - set(begin): raise DitEduError(f"SamplingDemo: unknown setting {sorted(unknown)[0]!r}; choose from {', '.join(begin)}")
         self.kept = None
         names = [pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(pipe.dit.num_classes)]
-        super().__init__(title=title, models=list(self.pipes), classes=names, timesteps=T, settings={**begin, **settings})
+        super().__init__(title=title, models=list(self.pipes), classes=names, timesteps=T, settings={**begin, **settings}, start=start)
 
 # %% ../../nbs/widgets/demo.ipynb #34a89b92
 def _work(self: SamplingDemo, settings):

@@ -27,7 +27,7 @@ def press(page, name): page.get_by_role('button', name=name, exact=True).click()
 
 
 def test_generate_grows_scrubs_and_saves(open_widget, pipe):
-    widget = SamplingDemo(pipe, n=4, steps=12)
+    widget = SamplingDemo(pipe, n=4, steps=12, start=False)
     page = open_widget(widget, wait='.dw canvas')
     press(page, 'Generate')
     page.wait_for_selector('[data-preview]', timeout=30_000) # it is seen before it is done
@@ -45,7 +45,7 @@ def test_generate_grows_scrubs_and_saves(open_widget, pipe):
 
 
 def test_stop_stops_within_a_step(open_widget, pipe):
-    widget = SamplingDemo(pipe, n=4, steps=100)
+    widget = SamplingDemo(pipe, n=4, steps=100, start=False)
     page = open_widget(widget, wait='.dw canvas')
     press(page, 'Generate'); wait(lambda: widget.progress[0] >= 2)
     press(page, 'Stop'); at = widget.progress[0]
@@ -54,7 +54,7 @@ def test_stop_stops_within_a_step(open_widget, pipe):
 
 
 def test_ten_presses_leave_one_run(open_widget, pipe):
-    widget = SamplingDemo(pipe, n=1, steps=20)
+    widget = SamplingDemo(pipe, n=1, steps=20, start=False)
     page = open_widget(widget, wait='.dw canvas')
     page.evaluate("() => { const b = [...document.querySelectorAll('button')].find(b => b.textContent == 'Generate'); for (let k = 0; k < 10; k++) b.click() }")
     page.wait_for_selector('[data-running="false"][data-shown]', timeout=60_000)
@@ -63,7 +63,7 @@ def test_ten_presses_leave_one_run(open_widget, pipe):
 
 
 def test_closing_the_page_stops_the_work(open_widget, pipe):
-    widget = SamplingDemo(pipe, n=16, steps=100)
+    widget = SamplingDemo(pipe, n=16, steps=100, start=False)
     page = open_widget(widget, wait='.dw canvas')
     press(page, 'Generate'); wait(lambda: widget.progress[0] >= 1)
     page.goto('about:blank')
@@ -71,7 +71,7 @@ def test_closing_the_page_stops_the_work(open_widget, pipe):
 
 
 def test_silly_input_and_errors_are_said(open_widget, pipe):
-    widget = SamplingDemo(pipe, n=1, steps=2)
+    widget = SamplingDemo(pipe, n=1, steps=2, start=False)
     page = open_widget(widget, wait='.dw canvas'); page.errors_wanted = True
     seed = page.get_by_label('seed', exact=True)
     seed.fill('-5'); seed.press('Tab'); assert seed.input_value() == '0'
@@ -81,12 +81,17 @@ def test_silly_input_and_errors_are_said(open_widget, pipe):
 
 
 def test_every_control_by_keyboard(open_widget, pipe):
-    page = open_widget(SamplingDemo(pipe, n=1, steps=2), 800, 'dark', wait='.dw canvas')
+    page = open_widget(SamplingDemo(pipe, n=1, steps=2, start=False), 800, 'dark', wait='.dw canvas')
     seen = set()
     for _ in range(30):
         page.keyboard.press('Tab')
         seen.add(page.evaluate("() => { const e = document.activeElement; return e.getAttribute('aria-label') || e.textContent }"))
     assert {'class', 'seed', 'pictures', 'steps', 'sampler', 'guidance', 'guided from t', 'up to t', 'Generate', 'New seed'} <= seen
+
+
+def test_it_begins_by_itself(open_widget, pipe):
+    page = open_widget(widget := SamplingDemo(pipe, n=2, steps=3), wait='[data-shown]')
+    wait(lambda: not widget.running); assert widget.run == 1 and widget.note.startswith('2 pictures in 3 steps')
 
 
 def test_the_command(chromium):

@@ -49,7 +49,7 @@ function view({ model, el }) {
   const pickClass = choice({ label: 'class', options: classes.map((c, i) => [i, c]), value: 0, oninput: v => { kept.c = +v; draw(); } });
   const scale = h('canvas', { class: 'smooth', width: 120, height: 1, 'aria-hidden': 'true', style: 'width:120px; height:12px; border:1px solid var(--line)' }), high = h('output', { style: 'min-width:4.5ch; font-variant-numeric:tabular-nums' });
   heat({ canvas: scale, ctx: scale.getContext('2d') }, Array.from({ length: 120 }, (_, i) => i / 119), sequential);
-  const curve = chart({ width: 420, height: 180, xlabel: 'timestep t', ylabel: 'strength', alt: 'strength over t for one block' });
+  const curve = chart({ width: 420, height: 180, xlim: [0, t[t.length - 1] + 1], xlabel: 'timestep t', ylabel: 'strength', alt: 'strength over t for one block' });
 
   // all six at a glance, each a button
   const glance = kinds.map((name, k) => {
@@ -59,7 +59,7 @@ function view({ model, el }) {
   glance.forEach(g => g.append(h('span', { style: 'font-size:13px' }, g.name), g.canvas));
   const columns = 'display:grid; grid-template-columns:repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap:10px 24px; align-items:start';
   root.append(
-    h('div', { class: 'row' }, pickKind, pickClass, h('span', { class: 'key' }, '0', scale, high)),
+    h('div', { class: 'dw-row' }, pickKind, pickClass, h('span', { class: 'key' }, '0', scale, high)),
     h('div', { style: columns }, h('figure', {}, timeTitle, time.canvas), h('figure', {}, classTitle, kinder.canvas), h('div', {}, curveTitle, curve.element),
       h('figure', {}, h('figcaption', {}, 'all six (rows: blocks, columns: t); each has its own scale'), h('div', { style: 'display:grid; grid-template-columns:repeat(3, 1fr); gap:6px; max-width:420px' }, glance))),
     state, h('div', { class: 'caption' }, 'Point at a cell to read it; a click keeps it. With the keyboard: Tab to a map, then arrow keys.'));
@@ -83,7 +83,7 @@ function view({ model, el }) {
   const [H, W] = facts.size, n = facts.n, tile = Math.min(130, 480 / n);
   const before = picture(W * n, H, tile * n, 'all gates open', 'samples with all gates open'), after = picture(W * n, H, tile * n, '', 'samples with these gates');
   for (const p of [before, after]) p.canvas.style.width = `${tile * n}px`;
-  const problem = h('div', { class: 'error', role: 'alert', hidden: true }), pair = h('div', { class: 'row', style: 'align-items:flex-start; gap:12px 24px' }, before, after);
+  const problem = h('div', { class: 'error', role: 'alert', hidden: true }), pair = h('div', { class: 'dw-row', style: 'align-items:flex-start; gap:12px 24px' }, before, after);
   let off, sheets = null, timer, ended = false;
   const heading = text => h('div', { style: 'margin:18px 0 4px; border-top:1px solid var(--line); padding-top:10px' }, h('strong', {}, text));
   if (live(model)) {
@@ -95,7 +95,7 @@ function view({ model, el }) {
         s.style.flexWrap = 'nowrap'; s.firstChild.style.width = k ? '2.4em' : '4.6em'; s.input.style.width = '100px'; sliders.push([s, b, k]); return s; })));
     const all = (v, which) => { for (const [s, b, k] of sliders) if (which === undefined || which === k) { s.value = v; gates[b][k] = v; } send(); };
     root.append(heading('Turn gates down: 1 is as trained, 0 shut'), h('div', { class: 'caption' }, `The same noise, sampled again in ${facts.steps} steps as you drag.`), pair, problem,
-      h('div', { class: 'row' }, button('Open all', () => all(1)), button('Shut all of attention', () => all(0, 0)), button('Shut all of the MLPs', () => all(0, 1))),
+      h('div', { class: 'dw-row' }, button('Open all', () => all(1)), button('Shut all of attention', () => all(0, 0)), button('Shut all of the MLPs', () => all(0, 1))),
       h('div', { style: 'display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 490px), 1fr)); gap:6px 24px' }, rows));
     const show = async () => { const bytes = model.get('after'); if (!bytesOf(bytes).length) return; const b = await bitmap(bytes); after.ctx.drawImage(b, 0, 0); b.close(); root.dataset.gates = (+root.dataset.gates || 0) + 1; };
     const say = () => after.text(model.get('note'));
@@ -107,7 +107,7 @@ function view({ model, el }) {
     const pick = slider({ label: 'shut', max: blocks - 1, value: 0, show: name, oninput: v => { b = v; shut(); } });
     const part = choice({ label: 'which', options: which.map((w, i) => [i, w]), value: g, oninput: v => { g = +v; shut(); } });
     root.append(heading('Shut the gates of one block'), h('div', { class: 'caption' }, `The same noise, sampled again in ${facts.steps} steps. Change: the mean difference of the pixels, where 100 % is from black to white. With Python, in a notebook, each gate has a slider of its own.`),
-      h('div', { class: 'row' }, pick, part), pair, chartWorth.element);
+      h('div', { class: 'dw-row' }, pick, part), pair, chartWorth.element);
     function shut() {
       if (!sheets) return;
       const k = 3 * b + g; drawCell(after, sheets, k, W * n, H, facts.cols);

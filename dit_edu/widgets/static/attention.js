@@ -26,9 +26,9 @@ function view({ model, el }) {
     e.append(canvas, h('span', { style: 'font-size:13px' }, `head ${k}`));
     return Object.assign(e, { canvas, ctx: canvas.getContext('2d') });
   }) : [];
-  root.append(...[h('div', { class: 'row' }, bs, hs, op), h('div', { class: 'row' }, ts), problem,
-    h('div', { class: 'row', style: 'align-items:flex-start' }, h('div', { style: side }, left), h('div', { style: side }, right, h('span', { class: 'key', style: 'display:flex; margin:0; white-space:nowrap' }, '0 %', bar, high)),
-      h('div', { style: 'flex:1 1 320px; min-width:0' }, state, heads > 1 && h('figcaption', { style: 'margin-top:8px' }, 'every head for this query, each with its own scale; press one to see it large, again for the mean'), heads > 1 && h('div', { class: 'row', style: 'gap:6px' }, strip))),
+  root.append(...[h('div', { class: 'dw-row' }, bs, hs, op), h('div', { class: 'dw-row' }, ts), problem,
+    h('div', { class: 'dw-row', style: 'align-items:flex-start' }, h('div', { style: side }, left), h('div', { style: side }, right, h('span', { class: 'key', style: 'display:flex; margin:0; white-space:nowrap' }, '0 %', bar, high)),
+      h('div', { style: 'flex:1 1 320px; min-width:0' }, state, heads > 1 && h('figcaption', { style: 'margin-top:8px' }, 'every head for this query, each with its own scale; press one to see it large, again for the mean'), heads > 1 && h('div', { class: 'dw-row', style: 'gap:6px' }, strip))),
     !isLive && h('div', { class: 'caption' }, `This page keeps ${times.length} timesteps and ${list.length} of ${depth} blocks; in a notebook every one is computed when you ask for it.`)].filter(Boolean));
 
   const weight = (m, k, q, to) => (m[(k * n + q) * n + to] / 255) ** 2;    // a byte is 255 times the root

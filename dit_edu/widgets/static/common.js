@@ -6,8 +6,8 @@ const STYLE = `
   --line: color-mix(in srgb, currentColor 28%, transparent); --soft: color-mix(in srgb, currentColor 8%, transparent);
   --dim: color-mix(in srgb, currentColor 78%, transparent); }
 .dw * { box-sizing: border-box; }
-.dw .row { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 6px 0; }
-.dw .grid { display: grid; gap: 8px 12px; }
+.dw .dw-row { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center; margin: 6px 0; }
+.dw .dw-grid { display: grid; gap: 8px 12px; }
 .dw .caption { color: var(--dim); margin: 4px 0 8px; max-width: 76ch; }
 .dw .state { font-variant-numeric: tabular-nums; min-height: 1.5em; }
 .dw figure { margin: 0; min-width: 0; }

@@ -31,10 +31,10 @@ function view({ model, el }) {
 
   const controls = live(model) && h('div', { style: 'flex: 0 1 330px; min-width: 250px' },
     h('div', { class: 'controls' }, Object.values(field)), hint,
-    h('div', { class: 'row' }, go, stop, dice), h('div', { class: 'row' }, bar, note), problem);
-  const right = h('div', { style: 'flex: 1 1 420px; min-width: 0' }, pic, h('div', { class: 'row' }, play, scrub, which),
-    live(model) && h('div', { class: 'row' }, h('span', {}, 'save'), saves));
-  root.append(h('div', { class: 'row', style: 'align-items: flex-start; gap: 16px 32px' }, controls, right));
+    h('div', { class: 'dw-row' }, go, stop, dice), h('div', { class: 'dw-row' }, bar, note), problem);
+  const right = h('div', { style: 'flex: 1 1 420px; min-width: 0' }, pic, h('div', { class: 'dw-row' }, play, scrub, which),
+    live(model) && h('div', { class: 'dw-row' }, h('span', {}, 'save'), saves));
+  root.append(h('div', { class: 'dw-row', style: 'align-items: flex-start; gap: 16px 32px' }, controls, right));
 
   function hints() { // what a setting means for this model, in a line
     const s = [];
@@ -83,6 +83,6 @@ function view({ model, el }) {
     if (content.file) download(buffers[0], content.file, content.type);
   }
   const off = listen(model, { preview, pixels: () => frames().then(status), running: status, progress: status, note: status, msg: message });
-  hints(); frames().then(() => { status(); if (!shown.t.length) preview(); });
+  hints(); frames().then(() => { status(); if (!shown.t.length) preview(); if (live(model) && model.get('start') && !model.get('run')) go.click(); });
   return () => { play.stop(); off(); Object.values(bitmaps).forEach(b => b.close()); };
 }

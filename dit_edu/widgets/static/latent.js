@@ -26,17 +26,17 @@ function view({ model, el }) {
     });
     return p;
   });
-  root.append(h('div', { class: 'row' }, pick, L && h('label', {}, h('span', {}, 'your own'), file)), problem, state, h('div', { class: 'row', style: side }, Object.values(parts)), missing,
+  root.append(h('div', { class: 'dw-row' }, pick, L && h('label', {}, h('span', {}, 'your own'), file)), problem, state, h('div', { class: 'dw-row', style: side }, Object.values(parts)), missing,
     title('Its latent'),
     h('div', { class: 'caption' }, `${c} channels of ${lh}×${lw} numbers, ${(3 * H * W / (c * lh * lw)).toFixed(0)} times fewer than the picture has. Blue is below zero, orange above; full colour is 3 standard deviations.`),
-    h('div', { class: 'row', style: side }, latents));
+    h('div', { class: 'dw-row', style: side }, latents));
 
   // between two
   const mixZ = big('mixed in the latent', 'mixture in the latent'), mixX = big('mixed in pixels: a double exposure', 'mixture of pixels'), mixNote = h('div', { class: 'caption', style: 'min-height:1.5em' });
   const second = slider({ label: 'second picture', max: facts.count - 1, value: which === 0 ? 1 : 0, show: v => v + 1, oninput: mix });
   const w = slider({ label: 'from the first to the second', max: facts.mixes - 1, value: Math.floor(facts.mixes / 2), long: true, show: v => `${Math.round(100 * v / (facts.mixes - 1))} %`, oninput: mix });
   function apart() { if (which === second.value) second.value = (which + 1) % facts.count; } // a walk from a picture to itself shows nothing
-  root.append(title('Between two pictures'), h('div', { class: 'row' }, second, w), h('div', { class: 'row', style: side }, mixX, mixZ), mixNote);
+  root.append(title('Between two pictures'), h('div', { class: 'dw-row' }, second, w), h('div', { class: 'dw-row', style: side }, mixX, mixZ), mixNote);
 
   // one number
   const nud = big('after the push', 'picture after the push'), dif = big('what it changes, ×4', 'difference'), pushNote = h('div', { class: 'caption', style: 'min-height:1.5em' });
@@ -44,7 +44,7 @@ function view({ model, el }) {
   const channel = slider({ label: 'channel', max: c - 1, value: 0, oninput: v => { chan = v; settle(row, col); } });
   const much = slider({ label: 'push, in standard deviations', max: A - 1, value: A - 1, show: v => (facts.pushes[v] > 0 ? '+' : '') + facts.pushes[v], oninput: push });
   root.append(title('One number pushed'), h('div', { class: 'caption' }, 'Point at a number in one of the channels above, or move there with Tab and the arrow keys: it is framed. Then push it.'),
-    h('div', { class: 'row' }, channel, much), h('div', { class: 'row', style: side }, nud, dif), pushNote);
+    h('div', { class: 'dw-row' }, channel, much), h('div', { class: 'dw-row', style: side }, nud, dif), pushNote);
 
   // What has been made, by key: 'mix:0:1' or 'push:0:2:8:8' (picture, channel, row, column). Python makes the rest when asked.
   const made = new Map(), asked = new Set();

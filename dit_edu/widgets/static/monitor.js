@@ -17,12 +17,12 @@ function view({ model, el }) {
   const from = tight(slider({ label: 'leave out the first', max: 90, step: 5, value: 0, show: v => `${v} %`, oninput: draw }));
   const log = checkbox({ label: 'logarithmic axis', value: true, oninput: draw });
   const parts = choice({ label: 'training', options: [['', 'the newest'], ['vae', 'autoencoder (vae)'], ['dit', 'transformer (dit)']], value: '', oninput: () => { at = Infinity; draw(); } });
-  const area = h('div', { class: 'grid', style: 'grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); align-items: start' });
+  const area = h('div', { class: 'dw-grid', style: 'grid-template-columns: repeat(auto-fill, minmax(min(310px, 100%), 1fr)); align-items: start' });
   const image = h('img', { alt: '', style: 'display:block; max-width:min(100%, 640px); image-rendering:pixelated; border:1px solid var(--line)' }), cap = h('div', { class: 'caption' });
   let at = Infinity, url = null, shown = '', facts = {};
   const when = tight(slider({ label: 'pictures after step', max: 1, value: 0, show: v => pictures()[v]?.[0] ?? '', oninput: v => { at = v === pictures().length - 1 ? Infinity : v; picturesDraw(); } }));
-  const gallery = h('div', {}, h('div', { class: 'row' }, when), image, cap);
-  root.append(h('div', { class: 'row' }, parts, smooth, from, log), state, problem, area, gallery);
+  const gallery = h('div', {}, h('div', { class: 'dw-row' }, when), image, cap);
+  root.append(h('div', { class: 'dw-row' }, parts, smooth, from, log), state, problem, area, gallery);
   const slots = groups.map(([, , , text]) => { const e = h('div', { hidden: true }, h('div'), h('figcaption', {}, typeof text === 'string' ? text : '')); area.append(e); return { e, chart: null, logy: null }; });
 
   function now() { return parts.select.value || facts.part; }

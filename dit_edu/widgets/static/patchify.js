@@ -33,7 +33,7 @@ function view({ model, el }) {
   pic.canvas.style.width = '100%'; pic.canvas.style.border = '0';
   const zoom = picture(8, 8, 144, 'the patch, enlarged'), near = picture(8, 8, 144, '', 'similarity of position embeddings');
   const about = h('figcaption', { style: `width:${wide}px; max-width:100%` });
-  const channels = h('div', { class: 'row', style: 'gap:6px; align-items:flex-start' });
+  const channels = h('div', { class: 'dw-row', style: 'gap:6px; align-items:flex-start' });
   const seq = picture(64, 4, 640, '', 'the tokens in order'), here = h('div', { 'aria-hidden': 'true', style: 'position:absolute; top:-3px; bottom:-3px; width:3px; margin-left:-1.5px; background:currentColor' });
   Object.assign(seq.canvas.style, { width: '100%', height: '72px', aspectRatio: 'auto' });
   const numbers = h('div', { style: 'font: 12px/1.5 ui-monospace, monospace; height: 4.5em; overflow:auto', tabindex: 0, role: 'group', 'aria-label': 'the numbers of this token' });
@@ -43,9 +43,9 @@ function view({ model, el }) {
   const tok = slider({ label: 'token', max: 1, value: 0, long: true, oninput: v => { at = v; point(); } });
   const shuffle = button('Shuffle the tokens', () => { order = Array.from({ length: n }, (_, i) => i); for (let i = n - 1; i > 0; i--) { const j = Math.floor(Math.random() * i); /* none stays where it was (Sattolo) */ [order[i], order[j]] = [order[j], order[i]]; } all(); });
   const back = button('Put them back', () => { order = null; all(); });
-  root.append(h('div', { class: 'row' }, what, size, shuffle, back), h('div', { class: 'row' }, tok), state,
-    h('div', { class: 'row', style: 'align-items:flex-start; gap:12px 28px' }, h('div', {}, stack, about),
-      h('div', { style: 'flex: 1 1 320px; min-width:0' }, h('div', { class: 'grid', style: 'grid-template-columns: repeat(2, minmax(0, 144px)); justify-content:start; min-height: 14em; gap: 8px 16px' }, zoom, near),
+  root.append(h('div', { class: 'dw-row' }, what, size, shuffle, back), h('div', { class: 'dw-row' }, tok), state,
+    h('div', { class: 'dw-row', style: 'align-items:flex-start; gap:12px 28px' }, h('div', {}, stack, about),
+      h('div', { style: 'flex: 1 1 320px; min-width:0' }, h('div', { class: 'dw-grid', style: 'grid-template-columns: repeat(2, minmax(0, 144px)); justify-content:start; min-height: 14em; gap: 8px 16px' }, zoom, near),
         h('figcaption', {}, 'its numbers: a map for each channel (blue below zero, orange above); then the list that the token is, row by row, all channels of a place together:'), channels, numbers)),
     effect, h('figcaption', {}, 'the sequence: one column of colours for each token, in the order in which the network gets them'), h('div', { style: 'position:relative; margin:4px 0 8px' }, seq, here));
 

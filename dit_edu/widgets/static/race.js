@@ -4,14 +4,14 @@ function view({ model, el }) {
     'A sampler decides how large steps through the noise are taken. All start from the same noise, and all but ddpm, which draws new noise on its way, would meet at the picture of a very long run. How near are they after few steps? Further left in the chart is cheaper, lower is nearer.');
   const L = live(model), classes = model.get('classes');
   const bar = h('progress', { max: 1, value: 0, 'aria-label': 'progress' }), note = h('span', { class: 'state', role: 'status', style: 'min-width: 22ch' }), problem = h('div', { class: 'error', role: 'alert', hidden: true });
-  const tiles = h('div', { class: 'grid', style: 'grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); margin:8px 0' }), place = h('div'), from = h('div', { class: 'state' });
+  const tiles = h('div', { class: 'dw-grid', style: 'grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); margin:8px 0' }), place = h('div'), from = h('div', { class: 'state' });
   let facts = null, sheetMap = null, pics = [], curve = null, wanted = 0, ended = false, shape = '';
   const steps = slider({ label: 'steps', max: 0, value: 0, long: true, show: v => facts ? facts.steps[v] : '–', oninput: draw });
   const keep = k => v => { model.set(k, +v); model.save_changes(); };
   const seed = number({ label: 'seed', min: 0, max: 2 ** 31 - 1, value: model.get('seed'), oninput: keep('seed') });
   const y = classes.length ? choice({ label: 'class', options: classes.map((c, i) => [i, c]), value: model.get('y'), oninput: keep('y') }) : null;
   const go = button('Race', () => { problem.hidden = true; model.send({ command: 'race' }); }, { class: 'main' }), stop = button('Stop', () => model.send({ command: 'stop' }));
-  root.append(...[L && h('div', { class: 'row' }, y, seed, go, stop), L && h('div', { class: 'row' }, bar, note), problem, h('div', { class: 'row' }, steps), from, tiles, place].filter(Boolean));
+  root.append(...[L && h('div', { class: 'dw-row' }, y, seed, go, stop), L && h('div', { class: 'dw-row' }, bar, note), problem, h('div', { class: 'dw-row' }, steps), from, tiles, place].filter(Boolean));
 
   async function load() {
     const ticket = ++wanted, text = model.get('results'); if (!text || text === '{}') return;

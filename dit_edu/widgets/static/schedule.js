@@ -44,12 +44,12 @@ function view({ model, el }) {
   const charts = { abar: chart4('ᾱ = α²', { ylim: [0, 1] }), sigma: chart4('σ', { ylim: [0, 1] }), snr: chart4('log SNR', { ylim: [-12, 12] }), beta: chart4('β', { logy: true, ylim: [1e-8, 1] }) };
   const legend = h('div', { style: 'font-size:13px' });
   Object.values(charts).forEach(c => { c.element.lastChild.hidden = true; }); // one legend for all four
-  const state = h('div', { class: 'state', role: 'status' }), tiles = h('div', { class: 'grid', style: 'flex: 1 1 320px; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); align-content:start' });
-  const strips = h('div', { class: 'grid' });
-  root.append(h('div', { class: 'row', style: 'align-items:flex-start; gap:16px 28px' },
-    h('div', { style: 'flex: 0 1 400px; min-width:250px' }, h('div', { class: 'controls' }, Object.values(f)), h('div', { class: 'row' }, add, clear)), tiles),
-    h('div', { class: 'row' }, play, t), state,
-    h('div', { class: 'row', style: 'align-items:flex-start; gap:8px 12px' }, Object.values(charts).map(c => c.element)), legend,
+  const state = h('div', { class: 'state', role: 'status' }), tiles = h('div', { class: 'dw-grid', style: 'flex: 1 1 320px; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); align-content:start' });
+  const strips = h('div', { class: 'dw-grid' });
+  root.append(h('div', { class: 'dw-row', style: 'align-items:flex-start; gap:16px 28px' },
+    h('div', { style: 'flex: 0 1 400px; min-width:250px' }, h('div', { class: 'controls' }, Object.values(f)), h('div', { class: 'dw-row' }, add, clear)), tiles),
+    h('div', { class: 'dw-row' }, play, t), state,
+    h('div', { class: 'dw-row', style: 'align-items:flex-start; gap:8px 12px' }, Object.values(charts).map(c => c.element)), legend,
     h('div', { class: 'caption' }, 'ᾱ: the share of the picture’s variance that is left. Log SNR is the logarithm of ᾱ/σ²: above zero the picture is stronger, below zero the noise; where two schedules have the same log SNR, they show the same picture. β: the variance that one step adds.'),
     h('div', { class: 'caption' }, 'Eight timesteps, evenly spread from t = 0 to T − 1:'), strips);
 
