@@ -4,33 +4,24 @@ import statistics
 import pytest
 
 from dit_edu.widgets.denoising import DenoisingExplorer, record
+from shots import apart, drag, pixels
 
 pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
-
-PIXELS = """i => { const c = document.querySelectorAll('.dw canvas:not(.smooth)')[i]; return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data) }"""
 
 
 @pytest.fixture(scope='module')
 def run(pipe): return record(pipe, y=[4] if pipe.dit.num_classes else None, steps=30, seed=2)
 
 
-def pixels(page, which): return page.evaluate(PIXELS, which) # 0 x_t, 1 x0, 2 the sample
-def apart(a, b): return sum(abs(x - y) for x, y in zip(a, b)) / len(a)
-
-
-def move(page, i): # as a person does it: take the thumb and drag
-    box = page.locator('input[type=range]').first.bounding_box()
-    x = lambda k: box['x'] + 8 + (box['width'] - 16) * (29 - k) / 29
-    now = int(page.locator('[data-shown]').get_attribute('data-shown'))
-    page.mouse.move(x(now), box['y'] + box['height'] / 2); page.mouse.down()
-    page.mouse.move(x((now + i) // 2), box['y'] + box['height'] / 2); page.mouse.move(x(i), box['y'] + box['height'] / 2); page.mouse.up()
+def move(page, i):
+    drag(page, page.locator('input[type=range]').first, (29 - i) / 29)
     page.wait_for_selector(f'[data-shown="{i}"]')
 
 
 def test_dragging_shows_the_prediction_becoming_the_sample(open_widget, run):
     widget = DenoisingExplorer(run)
     page = open_widget(widget)
-    sample = pixels(page, 2)
+    sample = pixels(page, 2) # 0 is x_t, 1 the x0 prediction
     move(page, 29); test_end = apart(pixels(page, 1), sample)
     move(page, 20); middle = apart(pixels(page, 1), sample)
     move(page, 0); start, noisy = apart(pixels(page, 1), sample), apart(pixels(page, 0), sample)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shots import shot
+from shots import apart, drag, pixels, roughness, shot
 
 pytestmark = pytest.mark.xdist_group('browser') # one browser at a time
 
@@ -90,15 +90,18 @@ def test_in_jupyterlab(chromium, lab, name):
     assert page.locator(error).count() == 0, page.locator(error).first.inner_text()
     if (generate := page.locator('.dw').get_by_role('button', name='Generate')).count(): generate.click()
     page.wait_for_selector('.dw[data-shown], .dw [data-shown]', timeout=120_000) # computed and drawn
-    if (slider := page.locator('.dw input[type=range]:not(:disabled)')).count(): # move it and see something change
+    if (sliders := page.locator('.dw input[type=range]:not(:disabled)')).count(): # drag one as a person does, and see something change
         page.wait_for_timeout(500)
-        before = page.locator('.dw').first.screenshot()
-        value = slider.first.input_value()
-        slider.first.focus(); slider.first.press('Home'); slider.first.press('ArrowRight')
-        if slider.first.input_value() == value: slider.first.press('End')
+        slider, before = sliders.first, page.locator('.dw').first.screenshot()
+        value, low, high = (float(v) for v in (slider.input_value(), slider.get_attribute('min'), slider.get_attribute('max')))
+        drag(page, slider, 1 if value < (low + high) / 2 else 0)
         page.wait_for_timeout(500)
-        assert slider.first.input_value() != value, 'the arrow keys did not move the slider'
+        assert float(slider.input_value()) != value, 'dragging did not move the slider'
         assert page.locator('.dw').first.is_visible() and page.locator('.dw').first.screenshot() != before
+    if name == 'denoising': # the x0 prediction: a blur at large t, the final image at small t
+        drag(page, slider, 1); page.wait_for_timeout(300); early, rough = apart(pixels(page, 1), pixels(page, 2)), roughness(page, 1)
+        drag(page, slider, 0); page.wait_for_timeout(300); late, fine = apart(pixels(page, 1), pixels(page, 2)), roughness(page, 1)
+        assert late < 1 and early > 10 * (late + .1) and rough < .8 * fine, (early, late, rough, fine)
     shot(page, f'lab-{name}')
     page.close(); kernel_ends(url, kernel)
     assert not trouble, trouble
