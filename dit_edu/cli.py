@@ -57,12 +57,13 @@ def sample_command(
     out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."),
 ):
     "Sample, and save the x0 prediction at every timestep."
-    from dit_edu.pipeline import load_pretrained, load_run, save_samples
-    cfg = _load(config, overrides) if config else None
-    pipe = load_run(cfg) if cfg else load_pretrained()
-    n, columns = (cfg.train_params.num_samples, cfg.train_params.num_grid_rows) if cfg else (16, 4)
-    folder = out or (Path(cfg.train_params.task_name)/"samples" if cfg else Path("samples"))
-    last = save_samples(pipe, folder, n, columns, y=_labels(pipe, label, n), seed=seed, **pipe.defaults)
+    from dit_edu.pipeline import SHIPPED, load_pretrained, load_run, save_samples
+    if not (config or (SHIPPED/"dit_config.yaml").exists()): load_pretrained() # says what is wrong
+    cfg = _load(config or SHIPPED/"dit_config.yaml", overrides if config else ["train_params.num_samples=16", "train_params.num_grid_rows=4", *(overrides or [])])
+    if not config: cfg.train_params.task_name = str(SHIPPED)
+    pipe, n = load_run(cfg), cfg.train_params.num_samples
+    folder = out or (Path(cfg.train_params.task_name)/"samples" if config else Path("samples"))
+    last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), seed=seed, **pipe.defaults)
     print(f"finished images: {last}; x0 predictions beside it; x_t above x0: {folder/'x0_strip.png'}")
 
 

@@ -92,7 +92,7 @@ class AutoencoderTraining(Section):
     # autoencoder
     autoencoder_batch_size: int = 4 # for each process
     autoencoder_epochs: int = 3
-    autoencoder_max_steps: Optional[int] = None
+    autoencoder_max_steps: Optional[int] = None # stop there, if the epochs do not end sooner
     autoencoder_optimizer: Literal["adam", "muon"] = "adam" # see 13b_muon
     autoencoder_lr: float = 1e-5
     autoencoder_acc_steps: int = 1
@@ -121,7 +121,7 @@ class TrainParams(AutoencoderTraining):
     # transformer
     dit_batch_size: int = 32 # for each process
     dit_epochs: int = 500
-    dit_max_steps: Optional[int] = None
+    dit_max_steps: Optional[int] = None # stop there, if the epochs do not end sooner
     dit_optimizer: Literal["adam", "muon"] = "adam"
     dit_lr: float = 1e-5
     dit_acc_steps: int = 1

@@ -18,7 +18,7 @@ def _inside(t, interval): # is this timestep one where guidance acts? (one t for
 
 def _check_labels(model, y, scale):
     if scale != 1 and model.num_classes == 0:
-        raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1.")
+        raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1 (in a config, diffusion_params.guidance_scale=1).")
     if y is None or model.num_classes == 0: return None
     y = torch.as_tensor(y)
     if y.is_floating_point() or y.min() < 0 or y.max() > model.null_label:

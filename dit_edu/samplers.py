@@ -97,6 +97,7 @@ def ddpm(
 # %% ../nbs/09_samplers.ipynb #ba376198
 def _ode(schedule, t): # the time and the scale in which the path is straightest
     alpha, sigma = _at(schedule, t)
+    if not schedule.is_flow and alpha == 0: raise DitEduError(f"Euler and Heun count noise as sigma / alpha, and alpha is 0 at t = {t}: begin at an earlier timestep, or take ddim or dpmpp_2m.")
     return (sigma, 1.) if schedule.is_flow else (sigma / alpha, alpha)
 
 def _slope(d, schedule): return d.eps - d.x0 if schedule.is_flow else d.eps

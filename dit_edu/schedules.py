@@ -58,8 +58,14 @@ class Schedule:
     name: str # its name in make_schedule
     alpha: torch.Tensor # how much image is left, (T,), float64
     sigma: torch.Tensor # how much noise is in, (T,), float64
-    betas: torch.Tensor | None = None # variance added by each step, (T,); None for flow
+    betas: torch.Tensor | None = None # variance added by each step, (T,); None: worked out, or none for the straight path
     _tables: dict = field(default_factory=dict, init=False, repr=False) # one copy per device and dtype
+
+    def __post_init__(self):
+        one = lambda v: (v - 1).abs().max() < 1e-4
+        if self.betas is not None or one(self.alpha + self.sigma): return
+        if not one(self.alpha**2 + self.sigma**2): raise DitEduError(f"Schedule {self.name!r}: alpha + sigma must be 1 at every t (a straight path), or alpha**2 + sigma**2 (variance preserving); samplers know these two.")
+        self.betas = 1 - self.abar / torch.cat([torch.ones_like(self.abar[:1]), self.abar[:-1]])
 
     @property
     def T(self): return len(self.alpha)

@@ -17,7 +17,7 @@ from .diffusion import Diffusion, sample_timesteps
 from .dit import DiT
 from .latents import LatentCache, cache_latents
 from .schedules import make_schedule
-from .train_vae import build_vae, open_run, run_settings
+from .train_vae import build_vae, class_names, open_run, run_settings
 from .optimizers import make_optimizer
 from .training import Task, Trainer, fit, make_accelerator, mix
 from .vae import VAE
@@ -167,8 +167,7 @@ def train_dit(
     from dit_edu.pipeline import build_diffusion
     t, path = cfg.train_params, cfg.path("dit_ckpt_name")
     vae, images = trained_vae(cfg), make_dataset(cfg.dataset_params)
-    classes = list(images.classes) if cfg.dit_params.conditional else []
-    if cfg.dit_params.conditional and not classes: raise DitEduError("dit_params.conditional is on but the images have no classes; put them in one sub-folder for each class and set dataset_params.classes=true, or set conditional=false")
+    classes = class_names(cfg, images)
     acc = make_accelerator(t.precision)
     folder = open_run(cfg, "dit", path, resume) if acc.is_main_process else Path(t.task_name)
     with acc.main_process_first():

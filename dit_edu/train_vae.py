@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['build_vae', 'build_loss', 'VAEGANTask', 'measure_latents', 'open_run', 'run_settings', 'save_reconstructions',
-           'train_vae']
+           'class_names', 'train_vae']
 
 # %% ../nbs/14_train_vae.ipynb #0d9446c3
 import math
@@ -164,6 +164,16 @@ def save_reconstructions(
     save_image(image_grid(torch.cat([to_01(x), to_01(recon)]), ncols=len(x)), path)
 
 # %% ../nbs/14_train_vae.ipynb #8b41374d
+def class_names(
+    cfg: Config,
+    images, # the data set
+) -> list[str]: # empty for an unconditional transformer
+    "The classes that the transformer will be told of; an error if it wants some and there are none."
+    if not cfg.dit_params.conditional: return []
+    if not images.classes: raise DitEduError("dit_params.conditional is on but the images have no classes; put them in one sub-folder for each class and set dataset_params.classes=true, or set dit_params.conditional=false and diffusion_params.guidance_scale=1")
+    return list(images.classes)
+
+
 def train_vae(
     cfg: Config,
     resume: bool = False, # go on from the last checkpoint, if there is one
@@ -172,6 +182,7 @@ def train_vae(
     "Train the VAE-GAN that a config describes; everything it makes lies under task_name."
     t, path = cfg.train_params, cfg.path("vae_autoencoder_ckpt_name")
     dataset = make_dataset(cfg.dataset_params)
+    class_names(cfg, dataset) # what is missing for the second half is better heard now
     torch.manual_seed(mix(t.seed, "vae weights"))
     vae, loss = build_vae(cfg), build_loss(cfg)
     acc = make_accelerator(t.precision)

@@ -177,7 +177,7 @@ class TrainSettings:
     batch_size: int = 32 # samples in a micro-batch, for each process
     acc_steps: int = 1 # micro-batches for one optimiser step
     epochs: int = 1
-    max_steps: int | None = None # stop after so many optimiser steps, whatever the epochs
+    max_steps: int | None = None # stop after so many optimiser steps, if the epochs do not end sooner
     seed: int = 0
     precision: str = "fp32" # fp32, tf32, bf16 or fp16
     compile: bool = False # torch.compile the networks

@@ -366,3 +366,16 @@ def test_control_c(workdir, start):
     os.kill(p.pid, signal.SIGINT)
     assert p.wait().returncode == 130 and p.stderr.rstrip().endswith("stopped") and "Traceback" not in p.stderr
     assert list(folder.glob("run/checkpoints/vae_*"))
+
+
+def test_the_shipped_model_takes_overrides(run, tmp_path):
+    run("sample", "--class", "3", "--out", "one", "train_params.num_samples=1", "diffusion_params.sampling_steps=3", cwd=tmp_path)
+    files = sorted(p.name for p in (tmp_path/"one").glob("x0_*.png") if p.stem[3:].isdigit())
+    assert files == ["x0_0.png", "x0_500.png", "x0_999.png"] and Image.open(tmp_path/"one/x0_0.png").size == (64, 64)
+    p = run("sample", "diffusion_params.nonsense=1", cwd=tmp_path, rc=2)
+    assert "unknown key nonsense" in sentence(p) and not (tmp_path/"samples").exists()
+
+
+def test_classes_that_are_missing_are_told_before_the_training(workdir, refused):
+    folder = workdir(**{"dataset_params.classes": False})
+    refused(folder, "train-vae", says=["dit_params.conditional is on", "dit_params.conditional=false"])
