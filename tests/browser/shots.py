@@ -25,5 +25,6 @@ def drag(page, slider, to):
 
 def pixels(page, which): return page.evaluate(PIXELS, which) # of the picture with this number
 def apart(a, b): return sum(abs(x - y) for x, y in zip(a, b)) / len(a)
-def roughness(page, which): # mean difference of neighbours: a blur has little
-    p = pixels(page, which); return sum(abs(a - b) for a, b in zip(p[4:], p)) / len(p)
+def edges(page, which): # how strong the strongest hundredth of the edges is: a blur has weak ones
+    p = pixels(page, which)
+    return sorted(abs(a - b) for a, b in zip(p[4:], p))[-len(p) // 100]

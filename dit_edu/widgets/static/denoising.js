@@ -2,7 +2,7 @@
 function view({ model, el }) {
   const root = frame(el, model.get('title'),
     `A sample is made from noise in many small steps, from t = ${model.get('timesteps') - 1}, all noise, down to t = 0. At each step the network is given x_t, a mixture of clean picture and noise, and guesses the clean picture in it: that guess is the x0 prediction. ` +
-    'With much noise many pictures would fit, and the guess with the smallest error on average is their mean: a blur (told a class, the mean of that class). The less noise, the fewer pictures fit, and the guess sharpens. Drag t to the left and watch it become the sample.');
+    'With much noise many pictures would fit, and the guess with the smallest error on average is their mean: a blur. (A network that was told what kind of picture to draw begins with the average picture of that kind.) The less noise, the fewer pictures fit, and the guess sharpens. Drag t to the left and watch it become the sample.');
   const runs = JSON.parse(model.get('runs')), T = model.get('timesteps');
   const n = runs[0].t.length, state = h('div', { class: 'state', role: 'status' });
   const tile = Math.min(190, runs.length > 1 ? 150 : 190);
