@@ -66,3 +66,11 @@ def test_from_any_folder_offline_and_nothing_written_into_the_package(tmp_path):
     assert p.returncode == 0, p.stderr
     assert {'x0_0.png', 'x0_strip.png', 'x0_strip.webp'} <= {f.name for f in (tmp_path/'samples').iterdir()}
     assert seen() == before
+
+
+def test_guidance_has_an_interval_and_silly_ones_are_refused(pipe):
+    from dit_edu.config import load_config
+    from dit_edu.core import DitEduError
+    assert pipe.defaults['interval'] == (200, 800)
+    for bad in ('[8]', '[800, 200]', '[-1, 5]'):
+        with pytest.raises(DitEduError, match='guidance_interval'): load_config('tiny', [f'diffusion_params.guidance_interval={bad}'])

@@ -6,6 +6,7 @@ from dit_edu.core import DitEduError
 from dit_edu.diffusion import Diffusion
 from dit_edu.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, euler, heun, make_timesteps, run_sampler
 from dit_edu.schedules import make_schedule
+from dit_edu.schedules import Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")   # diffusers with numpy 2
 diffusers = pytest.importorskip("diffusers")
@@ -152,3 +153,12 @@ def test_bad_requests():
     for steps in (0, -3, 101, 2.5, None, "10"):
         with pytest.raises(DitEduError, match="from 1 to 100"): ask(steps=steps)
     with pytest.raises(DitEduError, match="trailing"): ask(steps=5, spacing="even")
+
+
+def test_euler_says_where_there_is_nothing_to_divide_by():
+    from types import SimpleNamespace
+    alpha = torch.linspace(.9, 0, 10, dtype=torch.float64)
+    schedule = Schedule('ends at nothing', alpha, (1 - alpha**2).sqrt())
+    for name in ('euler', 'heun'):
+        with pytest.raises(DitEduError, match='alpha is 0 at t = 9'):
+            list(run_sampler(name, lambda x, t: SimpleNamespace(x0=x, eps=x, log_var=None), torch.randn(1, 1, 2, 2), schedule, steps=5))

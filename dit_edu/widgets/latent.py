@@ -7,7 +7,6 @@ __all__ = ['open_picture', 'mistakes', 'between', 'pushed', 'load_critic', 'Late
 
 # %% ../../nbs/widgets/latent.ipynb #459241a7
 import base64, io, json
-from importlib.resources import files
 from pathlib import Path
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ from torchvision.transforms.functional import to_tensor
 from ..config import load_config
 from ..core import DitEduError, load_weights, to_01
 from ..data import AVATAR_CLASSES, draw_avatar, to_rgb
-from ..pipeline import Pipeline, load_pretrained
+from ..pipeline import SHIPPED, Pipeline, load_pretrained
 from ..vae import VAE
 from ..vae_gan import PatchGAN, make_perceptual
 from .base import Widget, paint, sheet
@@ -115,7 +114,7 @@ class LatentExplorer(Widget):
         size: int | None = None, # of pictures, pixels; None: the size that the model was trained on
     ):
         super().__init__(title="Into the latent and back")
-        folder = Path(model) if isinstance(model, (str, Path)) else files("dit_edu")/"pretrained" if model is None else None
+        folder = Path(model) if isinstance(model, (str, Path)) else SHIPPED if model is None else None
         if model is None or isinstance(model, (str, Path)): model = load_pretrained(model)
         self.vae = model if isinstance(model, VAE) else model.vae
         if self.vae is None: raise DitEduError("LatentExplorer needs a model with an autoencoder; this one works on pixels")
