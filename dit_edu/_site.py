@@ -17,6 +17,7 @@ from dit_edu._modidx import d as modidx
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/"nbs"
 FENCE = re.compile(r"^\s*(```|~~~)")
+CAPTION = re.compile(r"^#\| fig-cap: (.+)$", re.M)
 CODE_WORD = re.compile(r"(?<![\[`\w])`([A-Za-z_0-9][\w.]*)(\(\))?`(?![`\]])")
 
 
@@ -195,6 +196,7 @@ class Lesson(Processor):
         for o in c.get("outputs", []): # a page has no kernel: the picture that stands beside the widget is shown
             data = o.get("data", {})
             if "text/html" in data or "image/png" in data: data.pop("application/vnd.jupyter.widget-view+json", None)
+        c.source = CAPTION.sub(r"\g<0>\n#| fig-alt: \1", c.source) # who cannot see the figure hears its caption
         if only_imports(c.source): c.source = '#| code-fold: true\n#| code-summary: "imports"\n' + c.source
         if "gpu" in flags and not c.get("outputs"): return [mk_cell("*For a GPU; not run here:*", "markdown"), c]
         if not {"export", "exports"} & flags.keys() or mod is None: return [c]

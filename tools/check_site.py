@@ -33,7 +33,7 @@ class Page(HTMLParser):
     "Ids, links, images, and text, told apart by where it stands."
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.stack, self.ids, self.links, self.images, self.files = [], set(), [], [], []
+        self.stack, self.ids, self.links, self.images, self.files, self.mute = [], set(), [], [], [], 0
         self.prose, self.code, self.output, self.classes = [], [], [], set()
         self.feed(text)
 
@@ -45,6 +45,7 @@ class Page(HTMLParser):
         if tag == "a" and "href" in a: self.links.append(a["href"])
         if tag in ("img", "video", "audio", "source", "iframe") and "src" in a: self.images.append(a["src"])
         elif tag == "img": self.images.append("")
+        if tag == "img" and not a.get("alt") and any("cell-output" in c for _, c in self.stack): self.mute += 1
         if tag == "script" and "src" in a: self.files.append(a["src"])
         if tag == "link" and a.get("rel") in ("stylesheet", "icon", "preload", "modulepreload"): self.files.append(a.get("href", ""))
         if tag not in VOID: self.stack.append((tag, a.get("class", "")))
@@ -93,6 +94,7 @@ def check_files(site: Path, pages: dict[str, Page]) -> tuple[list[str], dict]:
                 if len(src) < 40: wrong.append(f"{name}: an empty picture")
             elif (to := target(site, name, src)) is None: wrong.append(f"{name}: picture from another machine: {src[:100]}")
             elif not src or not (site/to[0]).is_file(): wrong.append(f"{name}: missing picture {src[:100]}")
+        if p.mute: wrong.append(f"{name}: {p.mute} figures say nothing to who cannot see them: give their cells a `#| fig-cap: '...'`, their <img> an alt")
         for src in p.files:
             if (to := target(site, name, src)) is None: wrong.append(f"{name}: file from another machine: {src[:100]}")
             elif not (site/to[0]).is_file(): wrong.append(f"{name}: missing file {src[:100]}")
