@@ -167,9 +167,20 @@ def open_details(text: str) -> str:
 
 
 def landing(text: str) -> str:
-    "README's text with the doors, and with the moving picture as a picture: its caption is the line below it."
+    "README's text with the doors, with the moving picture as a picture (its caption is the line below it), and with pages of its own for links."
+    text = re.sub(rf"\({get_config().git_url}/blob/\w+/nbs/([\w/]+\.ipynb)\)", r"(\1)", text)
     text = re.sub(r"^!\[(.*?)\]\((.*?)\)$", r'<img src="\2" alt="\1" class="moving">', text, flags=re.M)
     return text.replace("\n## ", f"\n{DOORS}\n\n## ", 1)
+
+
+def one_stream(outputs):
+    "What a cell prints in several gulps is one text."
+    out = []
+    for o in outputs:
+        if out and o["output_type"] == out[-1]["output_type"] == "stream" and o["name"] == out[-1]["name"]:
+            out[-1]["text"] = "".join(out[-1]["text"]) + "".join(o["text"])
+        else: out.append(o)
+    return out
 
 
 class Lesson(Processor):
@@ -196,6 +207,7 @@ class Lesson(Processor):
         for o in c.get("outputs", []): # a page has no kernel: the picture that stands beside the widget is shown
             data = o.get("data", {})
             if "text/html" in data or "image/png" in data: data.pop("application/vnd.jupyter.widget-view+json", None)
+        if "outputs" in c: c.outputs = one_stream(c.outputs)
         c.source = CAPTION.sub(r"\g<0>\n#| fig-alt: \1", c.source) # who cannot see the figure hears its caption
         if only_imports(c.source): c.source = '#| code-fold: true\n#| code-summary: "imports"\n' + c.source
         if "gpu" in flags and not c.get("outputs"): return [mk_cell("*For a GPU; not run here:*", "markdown"), c]
@@ -276,13 +288,19 @@ def cell_text(x: str) -> str: return re.sub(r"([|<*_$\[\]])", r"\\\1", x)
 def cell_code(x: str) -> str: return "`" + x.replace("|", "\\|") + "`" if x else ""
 
 
-def parameters(m: Module, params, returns=None) -> str:
-    "The table of parameters, from the comment on each one's line."
+def what_returns(m: Module, node) -> str:
+    "The comment on the line that closes a signature."
+    lines = m.text.splitlines()
+    return next((m.comments[k] for k in range(node.lineno, node.body[0].lineno) if lines[k - 1].lstrip().startswith(")") and k in m.comments), m.comments.get(node.returns.end_lineno, "") if node.returns else "")
+
+
+def parameters(m: Module, params, node=None) -> str:
+    "The table of parameters, from the comment on each one's line; of a function, what it returns too."
     rows = [(cell_code(n), cell_text(m.comments.get(p.end_lineno, "")), cell_code(ast.unparse(p.annotation) if p.annotation else ""), cell_code(ast.unparse(d)) if d is not None else "")
             for p, n, d in params if p is not None]
-    if returns is not None:
-        kind, what = ast.unparse(returns), m.comments.get(returns.end_lineno, "")
-        if kind != "None" or what: rows.append(("**returns**", cell_text(what), cell_code(kind), ""))
+    if node is not None:
+        kind, what = ast.unparse(node.returns) if node.returns else "", what_returns(m, node)
+        if kind not in ("", "None") or what: rows.append(("**returns**", cell_text(what), cell_code(kind) if kind else "", ""))
     if not rows: return ""
     return "| | meaning | type | default |\n|:--|:--|:--|:--|\n" + "\n".join("| " + " | ".join(r) + " |" for r in rows)
 
@@ -316,12 +334,12 @@ def entry(m: Module, name: str, node, level=2) -> str:
     cls = isinstance(node, ast.ClassDef)
     fn = m.init(node) if cls else node
     params = arguments(fn) if fn else fields(node)
-    is_property = not cls and any(ast.unparse(d) == "property" for d in node.decorator_list)
+    is_property = not cls and any(ast.unparse(d) in ("property", "patch(as_prop=True)") for d in node.decorator_list)
     text = [f"{'#'*level} {name} {{#{name.lower()}}}", (ast.get_docstring(node) or "").split("\n\n")[0]]
     if is_property: text.append("A property." if node.returns is None else f"A property: {cell_code(ast.unparse(node.returns))} {cell_text(m.comments.get(node.returns.end_lineno, ''))}")
     else:
         if params or not cls: text.append(f"```python\n{signature(name, params)}\n```")
-        text.append(parameters(m, params, None if cls else node.returns))
+        text.append(parameters(m, params, None if cls else node))
     if wrong := errors(m, fn or node): text.append("**Errors** (`DitEduError`)\n\n" + "\n".join(f"- {cell_text(w)}" for w in wrong))
     text.append(f'<details class="source"><summary>Source</summary>\n\n```python\n{m.source(node)}\n```\n\n[on GitHub]({github(m, node)})\n\n</details>')
     if cls: text += [entry(m, f"{name}.{member.name}", member, level + 1) for member in m.members(node)]

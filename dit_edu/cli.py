@@ -27,22 +27,33 @@ def _load(config, overrides):
 
 # %% ../nbs/20_cli.ipynb #a19c8024
 @app.command("train-vae")
-def train_vae_command(config: str = _Config, overrides: Optional[List[str]] = _Overrides, resume: bool = _Resume):
+def train_vae_command(
+    config: str = _Config, # a shipped name, or the path of a YAML file
+    overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
+    resume: bool = _Resume, # go on from the last checkpoint
+):
     "Train the VAE-GAN on the images of the config."
     from dit_edu.train_vae import train_vae
     print(f"trained autoencoder: {train_vae(_load(config, overrides), resume)}")
 
 
 @app.command("infer-vae")
-def infer_vae_command(config: str = _Config, overrides: Optional[List[str]] = _Overrides,
-                      rebuild: bool = typer.Option(False, "--rebuild", help="Encode again even if latents of another VAE or other images are there.")):
+def infer_vae_command(
+    config: str = _Config, # a shipped name, or the path of a YAML file
+    overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
+    rebuild: bool = typer.Option(False, "--rebuild", help="Delete the latents that are there, valid or not, and encode again."), # delete the latents that are there, valid or not, and encode again
+):
     "Save reconstructions, and the latents if train_params.save_latents is on."
     from dit_edu.train_dit import infer_vae
     print(f"pictures are in {infer_vae(_load(config, overrides), rebuild=rebuild)}")
 
 
 @app.command("train-dit")
-def train_dit_command(config: str = _Config, overrides: Optional[List[str]] = _Overrides, resume: bool = _Resume):
+def train_dit_command(
+    config: str = _Config, # a shipped name, or the path of a YAML file
+    overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
+    resume: bool = _Resume, # go on from the last checkpoint
+):
     "Train the DiT on the latents of this run's autoencoder."
     from dit_edu.train_dit import train_dit
     print(f"trained transformer: {train_dit(_load(config, overrides), resume)}")
@@ -50,11 +61,11 @@ def train_dit_command(config: str = _Config, overrides: Optional[List[str]] = _O
 # %% ../nbs/20_cli.ipynb #af3f37fa
 @app.command("sample")
 def sample_command(
-    config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, the model that ships with the package."),
-    overrides: Optional[List[str]] = _Overrides,
-    seed: int = typer.Option(0, help="Of the starting noise."),
-    label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."),
-    out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."),
+    config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, the model that ships with the package."), # a shipped name, or the path of a YAML file; None: the shipped model
+    overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
+    seed: int = typer.Option(0, help="Of the starting noise."), # of the starting noise
+    label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."), # classes by number or name, with commas; None: all in turn
+    out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."), # folder for the pictures; None: samples, in the run's folder or else here
 ):
     "Sample, and save the x0 prediction at every timestep."
     from dit_edu.pipeline import SHIPPED, load_pretrained, load_run, save_samples
@@ -74,9 +85,11 @@ def _labels(pipe, label, n):
 
 # %% ../nbs/20_cli.ipynb #057e0f13
 @app.command("demo")
-def demo_command(run: Optional[Path] = typer.Option(None, help="The folder of a finished run; without it, the model that ships with the package."),
-                 port: int = typer.Option(0, min=0, max=65535, help="0: any free one."),
-                 browser: bool = typer.Option(True, "--browser/--no-browser", help="Open a browser window.")):
+def demo_command(
+    run: Optional[Path] = typer.Option(None, help="The folder of a finished run; without it, the model that ships with the package."), # a run's folder; None: the shipped model
+    port: int = typer.Option(0, min=0, max=65535, help="0: any free one."), # 0 to 65535; 0: any free one
+    browser: bool = typer.Option(True, "--browser/--no-browser", help="Open a browser window."), # open a browser window
+):
     "Open the sampling demo in a browser window."
     from dit_edu.pipeline import load_pretrained
     from dit_edu.widgets import SamplingDemo, serve
@@ -100,8 +113,10 @@ def copy_notebooks(
 
 
 @app.command("lab")
-def lab_command(folder: Path = typer.Argument(Path("dit_edu_notebooks"), help="Where your copies of the notebooks go."),
-                copy_only: bool = typer.Option(False, "--copy-only", help="Copy them, and do not open JupyterLab.")):
+def lab_command(
+    folder: Path = typer.Argument(Path("dit_edu_notebooks"), help="Where your copies of the notebooks go."), # where the copies go
+    copy_only: bool = typer.Option(False, "--copy-only", help="Copy them, and do not open JupyterLab."), # do not open JupyterLab
+):
     "Open the notebooks in JupyterLab."
     new = copy_notebooks(folder)
     print(f"{len(new)} notebooks copied to {folder}" if new else f"the notebooks are in {folder}; yours are left as they are")

@@ -26,11 +26,11 @@ class DatasetParams(Section):
     name: Literal["auto", "avatars", "folder", "celebahq", "hf", "torchvision"] = "auto" # auto: celebahq if the folder looks like it, else folder
     im_path: str = "data/CelebAMask-HQ" # folder, or the data set's name for hf and torchvision
     im_size: int = 128 # pixels, height and width
-    im_channels: int = 3
+    im_channels: int = 3 # 3: colour, 1: grey
     styles: Optional[list[str]] = None # avatars: which DiceBear styles
     num_images: int = 10000 # avatars: how many to draw
     classes: bool = False # folder: one class for each first-level sub-folder
-    crop: Literal["center", "random", "resize"] = "center"
+    crop: Literal["center", "random", "resize"] = "center" # not for avatars; center: the middle square; random: one of 80 to 100 % of its side, the same each time; resize: all, squashed
     flip: bool = False # mirror half of the images while the autoencoder trains
     upscale: bool = False # enlarge images that are smaller than im_size
     skip_broken: bool = False # leave out files that cannot be read, and say which
@@ -39,14 +39,14 @@ class DatasetParams(Section):
 
 class DiffusionParams(Section):
     "How images are destroyed, what the network predicts, how it walks back."
-    num_timesteps: int = 1000
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
-    schedule: Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow"] = "linear"
-    target: Literal["eps", "x0", "v", "flow"] = "eps"
-    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
-    loss_weighting: Literal["none", "min_snr"] = "none"
-    sampler: Literal["ddpm", "ddim", "dpmpp_2m", "euler", "heun"] = "ddpm"
+    num_timesteps: int = 1000 # how many timesteps; 0 is the cleanest
+    beta_start: float = 1e-4 # noise variance that the first timestep adds (sigmoid: nearly), above 0; not used by cosine and flow
+    beta_end: float = 0.02 # the last one's, not below the first and below 1; not used by cosine and flow
+    schedule: Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow"] = "linear" # how noise takes over; flow: in a straight line from image to noise
+    target: Literal["eps", "x0", "v", "flow"] = "eps" # what the network predicts: the noise, the clean latent, a mix of both, or noise minus clean (flow, only with schedule flow)
+    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform" # which timesteps training draws; logit_normal: more from the middle
+    loss_weighting: Literal["none", "min_snr"] = "none" # none: the target's error as it is; min_snr: the error of the clean latent times the signal-to-noise ratio, at most 5
+    sampler: Literal["ddpm", "ddim", "dpmpp_2m", "euler", "heun"] = "ddpm" # how to walk back; ddpm draws fresh noise on the way, the others none
     sampling_steps: Optional[int] = None # None: every timestep
     guidance_scale: float = 1.0 # 1 is neutral
     guidance_interval: Optional[list[int]] = None # [t_low, t_high] in which guidance acts; None: everywhere
@@ -55,60 +55,60 @@ class DiffusionParams(Section):
 class DitParams(Section):
     "The transformer."
     preset: Optional[str] = None # DiT-S/2 … DiT-XL/8: stands for the sizes
-    patch_size: int = 2
-    num_layers: int = 12
-    hidden_size: int = 768
-    num_heads: int = 12
+    patch_size: int = 2 # side of a patch, in latent pixels; must divide the latent's side
+    num_layers: int = 12 # transformer blocks
+    hidden_size: int = 768 # width of a token; a multiple of 4 and of num_heads
+    num_heads: int = 12 # heads of each attention
     head_dim: Optional[int] = None # hidden_size / num_heads; anything else is an error
     timestep_emb_dim: Optional[int] = None # width of the sinusoids before the timestep's MLP; None: 256
-    mlp_ratio: float = 4.0
+    mlp_ratio: float = 4.0 # hidden width of each MLP, as a multiple of hidden_size
     conditional: bool = False # use the data set's classes
     class_dropout_prob: float = 0.1 # share of labels dropped, for guidance
-    learn_sigma: bool = False
-    conditioning: Literal["adaln_zero", "adaln", "cross_attention", "in_context"] = "adaln_zero"
-    grad_checkpointing: bool = False
+    learn_sigma: bool = False # predict each step's variance too; only the ddpm sampler uses it
+    conditioning: Literal["adaln_zero", "adaln", "cross_attention", "in_context"] = "adaln_zero" # how blocks are told time and class, see 05_blocks
+    grad_checkpointing: bool = False # recompute blocks in backward: less memory, about a third more time
 
 
 class AutoencoderParams(Section):
     "The VAE."
-    z_channels: int = 4
-    down_channels: list[int] = [128, 256, 384]
-    mid_channels: list[int] = [384]
-    down_sample: list[bool] = [True, True]
-    attn_down: list[bool] = [False, False]
+    z_channels: int = 4 # channels of a latent
+    down_channels: list[int] = [128, 256, 384] # width of each level, from full resolution down; multiples of norm_channels
+    mid_channels: list[int] = [384] # widths through the middle; begin and end with the last of down_channels
+    down_sample: list[bool] = [True, True] # halve the size after this level? one flag for each level but the last
+    attn_down: list[bool] = [False, False] # attention in this level, in encoder and decoder? one flag for each level but the last
     norm_channels: int = 32 # groups of the group norms
-    num_heads: int = 4
-    num_down_layers: int = 2
-    num_mid_layers: int = 2
-    num_up_layers: int = 2
+    num_heads: int = 4 # heads of each attention; must divide its width
+    num_down_layers: int = 2 # resnet blocks in each level of the encoder
+    num_mid_layers: int = 2 # attentions in a stage of the middle, 0 or more; resnet blocks there are one more
+    num_up_layers: int = 2 # resnet blocks in each level of the decoder
     disc_channels: int = 64 # width of the PatchGAN
-    disc_layers: int = 3
+    disc_layers: int = 3 # its layers of stride 2; 1, 2, 3, 4 of them see 10, 22, 46, 94 pixels
 
 # %% ../nbs/13a_config.ipynb #315d5141
 class AutoencoderTraining(Section):
     "How the autoencoder is trained; the first half of train_params."
-    seed: int = 1111
+    seed: int = 1111 # of weights, order, mirroring and noise, in both trainings
     task_name: str = "celebhq" # the run's folder
     # autoencoder
     autoencoder_batch_size: int = 4 # for each process
-    autoencoder_epochs: int = 3
+    autoencoder_epochs: int = 3 # passes over the data set
     autoencoder_max_steps: Optional[int] = None # stop there, if the epochs do not end sooner
     autoencoder_optimizer: Literal["adam", "muon"] = "adam" # see 13b_muon
-    autoencoder_lr: float = 1e-5
-    autoencoder_acc_steps: int = 1
-    autoencoder_warmup_steps: int = 0
-    autoencoder_lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
-    autoencoder_img_save_steps: int = 64
-    autoencoder_ema_decay: float = 0.0
-    rec_loss: Literal["l1", "l2"] = "l2"
-    perceptual_weight: float = 1.0
+    autoencoder_lr: float = 1e-5 # base learning rate, before warm-up and schedule
+    autoencoder_acc_steps: int = 1 # micro-batches for one optimiser step
+    autoencoder_warmup_steps: int = 0 # optimiser steps in which the learning rate rises to its base; 0: none
+    autoencoder_lr_schedule: Literal["constant", "cosine", "linear"] = "constant" # after the warm-up; cosine and linear fall towards 0 at the last step
+    autoencoder_img_save_steps: int = 64 # optimiser steps between pictures of reconstructions; 0 takes none
+    autoencoder_ema_decay: float = 0.0 # share of the averaged weights that stays at each step, below 1; 0: no EMA
+    rec_loss: Literal["l1", "l2"] = "l2" # absolute or squared difference, averaged over pixels
+    perceptual_weight: float = 1.0 # on LPIPS; 0: without it
     perceptual_net: str = "auto" # auto, vgg, alex, none, or a weights file
     kl_weight: float = 5e-6 # on the KL summed over the latent, see 12_vae_gan
     disc_start: int = 7500 # optimiser steps before the discriminator joins
     disc_ramp: int = 0 # steps over which its weight grows from 0
-    disc_weight: float = 0.5
+    disc_weight: float = 0.5 # on the adversarial loss; 0: no discriminator
     disc_adaptive: bool = False # scale its gradient to the reconstruction's
-    disc_loss: Literal["hinge", "lsgan"] = "lsgan"
+    disc_loss: Literal["hinge", "lsgan"] = "lsgan" # for autoencoder and discriminator; lsgan: least squares
     disc_lr: Optional[float] = None # None: autoencoder_lr
 
 # %% ../nbs/13a_config.ipynb #2393b966
@@ -117,44 +117,46 @@ class TrainParams(AutoencoderTraining):
     # latents
     save_latents: bool = False # encode the data set once, train the DiT on the cache
     latent_flips: bool = False # cache every image mirrored too
-    vae_latent_dir_name: str = "vae_latents"
+    vae_latent_dir_name: str = "vae_latents" # the cache's folder, in the run's folder
     # transformer
     dit_batch_size: int = 32 # for each process
-    dit_epochs: int = 500
+    dit_epochs: int = 500 # passes over the data set
     dit_max_steps: Optional[int] = None # stop there, if the epochs do not end sooner
-    dit_optimizer: Literal["adam", "muon"] = "adam"
-    dit_lr: float = 1e-5
-    dit_acc_steps: int = 1
-    dit_warmup_steps: int = 0
-    dit_lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
-    dit_weight_decay: float = 0.0
+    dit_optimizer: Literal["adam", "muon"] = "adam" # see 13b_muon
+    dit_lr: float = 1e-5 # base learning rate, before warm-up and schedule
+    dit_acc_steps: int = 1 # micro-batches for one optimiser step
+    dit_warmup_steps: int = 0 # optimiser steps in which the learning rate rises to its base; 0: none
+    dit_lr_schedule: Literal["constant", "cosine", "linear"] = "constant" # after the warm-up; cosine and linear fall towards 0 at the last step
+    dit_weight_decay: float = 0.0 # decoupled; 0: none; with muon on matrices only
     dit_ema_decay: float = 0.0 # 0: no EMA, as in the seed system
     dit_img_save_steps: int = 0 # 0: no pictures while training
     # both
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    compile: bool = False
-    clip_grad_norm: Optional[float] = 1.0
-    save_every_steps: int = 1000
-    keep_checkpoints: int = 2
-    num_workers: int = 0
-    tensorboard: bool = False
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32" # of the arithmetic; tf32: coarser matrix products on GPUs that have them; bf16, fp16: mixed with fp32
+    compile: bool = False # torch.compile the networks
+    clip_grad_norm: Optional[float] = 1.0 # largest gradient norm of a network; None or 0 leaves gradients alone
+    save_every_steps: int = 1000 # optimiser steps between checkpoints; the last step has one too
+    keep_checkpoints: int = 2 # the newest so many of each training
+    num_workers: int = 0 # processes that load images; 0: the training's own does
+    tensorboard: bool = False # write the log for TensorBoard too; needs the package tensorboard
     # sampling and file names
-    num_samples: int = 1
+    num_samples: int = 1 # images in the pictures of infer-vae and sample, and in the transformer's while it trains (there 40 at most)
     num_grid_rows: int = 2 # images in a row of the grid
-    dit_ckpt_name: str = "dit_ckpt.safetensors"
-    vae_autoencoder_ckpt_name: str = "vae_autoencoder_ckpt.safetensors"
-    vae_discriminator_ckpt_name: str = "vae_discriminator_ckpt.safetensors"
+    dit_ckpt_name: str = "dit_ckpt.safetensors" # the transformer, in the run's folder; .safetensors whatever the ending
+    vae_autoencoder_ckpt_name: str = "vae_autoencoder_ckpt.safetensors" # the autoencoder, likewise
+    vae_discriminator_ckpt_name: str = "vae_discriminator_ckpt.safetensors" # the discriminator, if there is one, likewise
 
 # %% ../nbs/13a_config.ipynb #d5afe830
 class Config(Section):
     "A whole run."
-    dataset_params: DatasetParams = DatasetParams()
-    diffusion_params: DiffusionParams = DiffusionParams()
-    dit_params: DitParams = DitParams()
-    autoencoder_params: AutoencoderParams = AutoencoderParams()
-    train_params: TrainParams = TrainParams()
+    dataset_params: DatasetParams = DatasetParams() # which images, at what size
+    diffusion_params: DiffusionParams = DiffusionParams() # noise, target and sampling
+    dit_params: DitParams = DitParams() # sizes of the transformer
+    autoencoder_params: AutoencoderParams = AutoencoderParams() # sizes of the VAE and its discriminator
+    train_params: TrainParams = TrainParams() # both trainings, and where their files go
 
-    def path(self, key):
+    def path(self,
+        key: str, # a key of train_params that names a file, e.g. dit_ckpt_name
+    ) -> Path: # the file, whether it exists or not
         "Where the named checkpoint lies: in the run's folder, with the ending .safetensors whatever the file says."
         return Path(self.train_params.task_name)/Path(getattr(self.train_params, key)).with_suffix(".safetensors")
 
@@ -214,7 +216,7 @@ def _read_yaml(name):
 
 # %% ../nbs/13a_config.ipynb #73ff3e51
 def check_config(
-    cfg: Config,
+    cfg: Config, # changed in place
     source: str = "the config", # for messages
 ) -> Config: # the same, with preset and head_dim resolved
     "What no single key can know: sizes that must fit together."
@@ -264,7 +266,7 @@ def load_config(
 
 # %% ../nbs/13a_config.ipynb #103d69f5
 def save_config(
-    cfg: Config,
+    cfg: Config, # what to write
     path: str | Path, # a .yaml file
 ):
     "Write the config as it ran."

@@ -93,7 +93,13 @@ class ImageDataset(torch.utils.data.Dataset):
     keys, labels, classes, preprocessing, flip, channels = [], [], [], "", False, 3
     def __len__(self): return len(self.keys)
     def __getitem__(self, i): return self.get(i)
-    def picture(self, i, epoch=0): raise NotImplementedError("a subclass gives image i, RGB, as PIL or as a uint8 array")
+
+    def picture(self,
+        i: int, # which image
+        epoch: int = 0, # only a random crop looks at it
+    ): # RGB, as PIL or as a uint8 array (h, w, 3)
+        "Image i before get makes a tensor of it; every subclass has its own way."
+        raise NotImplementedError("a subclass gives image i, RGB, as PIL or as a uint8 array")
 
     def get(self,
         i: int, # which image
@@ -196,8 +202,19 @@ class AvatarDataset(ImageDataset):
         try: self._data = np.load(self.path, mmap_mode="r")
         except (OSError, ValueError) as e: raise DitEduError(f"The avatar file {self.path} is broken ({e}); delete it and it will be drawn again.") from e
 
-    def picture(self, i, epoch=0): return np.asarray(self._data[i])
-    def attributes(self, i): return avatar_attributes(self.styles[i % len(self.styles)], self.keys[i])
+    def picture(self,
+        i: int, # which image
+        epoch: int = 0, # not looked at
+    ) -> np.ndarray: # RGB, uint8, (size, size, 3)
+        "Avatar i, read from the file."
+        return np.asarray(self._data[i])
+
+    def attributes(self,
+        i: int, # which image
+    ) -> dict: # e.g. mouth: 'tongue', hairColor: '#5a3825'
+        "What DiceBear chose for avatar i: the parts and their colours."
+        return avatar_attributes(self.styles[i % len(self.styles)], self.keys[i])
+
     def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k != "_data"}  # a worker gets the path, not 120 MB
     def __setstate__(self, state): self.__dict__.update(state); self._open()
 
@@ -390,7 +407,13 @@ class ImageFolder(_Cropped):
         self.labels = [number[k.split("/")[0]] if classes else 0 for k in self.keys]
 
     def _list(self): return list_images(self.root)
-    def picture(self, i, epoch=0): return self._fit(load_image(self.root / self.keys[i]), i, epoch)
+
+    def picture(self,
+        i: int, # which image
+        epoch: int = 0, # only a random crop looks at it
+    ) -> Image.Image: # RGB, (size, size)
+        "Image i, read from its file and brought to size."
+        return self._fit(load_image(self.root / self.keys[i]), i, epoch)
 
     def _class_names(self, keys):
         loose = [k for k in keys if "/" not in k]
@@ -459,7 +482,12 @@ class HFDataset(_Cropped):
         self.labels = list(self._data[lab]) if self.classes else [0] * len(self.keys)
         self._prints = [getattr(self._data, "_fingerprint", None)]
 
-    def picture(self, i, epoch=0): return self._checked(self._data[i][self._im], i, epoch)
+    def picture(self,
+        i: int, # which image
+        epoch: int = 0, # only a random crop looks at it
+    ) -> Image.Image: # RGB, (size, size)
+        "Image i of the data set, brought to size."
+        return self._checked(self._data[i][self._im], i, epoch)
 
 # %% ../nbs/01_data.ipynb #0cfdc1a6
 def _labels_of(data):
@@ -495,7 +523,12 @@ class TorchvisionDataset(_Cropped):
         self.keys = [f"{name}/{split}/{i}" for i in range(len(self._data))]
         self.labels = _labels_of(self._data)
 
-    def picture(self, i, epoch=0): return self._checked(self._data[i][0], i, epoch)
+    def picture(self,
+        i: int, # which image
+        epoch: int = 0, # only a random crop looks at it
+    ) -> Image.Image: # RGB, (size, size)
+        "Image i of the data set, brought to size."
+        return self._checked(self._data[i][0], i, epoch)
 
 # %% ../nbs/01_data.ipynb #55242c53
 def make_dataset(

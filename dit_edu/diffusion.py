@@ -99,7 +99,11 @@ class IdealDenoiser(nn.Module):
             logits = logits.masked_fill(~allowed, -torch.inf)
         return logits.softmax(1)
 
-    def forward(self, x, t, y=None):
+    def forward(self,
+        x: torch.Tensor, # noisy images, (b, c, h, w)
+        t: int | torch.Tensor, # timestep, int or (b,)
+        y: torch.Tensor | None = None, # labels, (b,); None or the null label means any
+    ): # eps, x0, v or flow, as target says; same shape as x
         "The target's perfect answer to x at t, shaped like x."
         x0 = (self.weights(x, t, y) @ self.images.flatten(1).to(x.dtype)).reshape(x.shape)
         _, eps = to_x0_eps('x0', x0, x, t, self.schedule)
@@ -120,7 +124,11 @@ class GaussianDenoiser(nn.Module):
             self.register_buffer(name, v) if torch.is_tensor(v) else setattr(self, name, v)
         self.schedule, self.target = schedule, check_choice(target, TARGETS, 'target')
 
-    def forward(self, x, t, y=None):
+    def forward(self,
+        x: torch.Tensor, # noisy images, (b, c, h, w)
+        t: int | torch.Tensor, # timestep, int or (b,)
+        y: torch.Tensor | None = None, # not looked at, for this data has no classes
+    ): # eps, x0, v or flow, as target says; same shape as x
         "The target's perfect answer to x at t, shaped like x."
         a, s = self.schedule.at(t, x)
         shift = (x - a * self.mean) / (a**2 * self.std**2 + s**2)

@@ -207,9 +207,12 @@ class AvatarClassifier(nn.Module):
             nn.Conv2d(c[i], c[i + 1], 3, stride=2 if i else 1, padding=1), nn.GroupNorm(4, c[i + 1]), nn.SiLU())])
         self.head = nn.Linear(c[-1], num_classes)
 
-    def forward(self, x): # (b, c, h, w) in -1 to 1, any size
+    def forward(self,
+        x: torch.Tensor, # images in -1 to 1, any size, (b, c, h, w)
+    ): # one logit per class, (b, num_classes)
+        "Score every class for every image."
         x = F.interpolate(x, (32, 32), mode="bilinear", antialias=True, align_corners=False)
-        return self.head(self.body(x).mean((2, 3)))  # (b, num_classes)
+        return self.head(self.body(x).mean((2, 3)))
 
 def train_classifier(
     dataset, # items with image and label, and a list of classes

@@ -131,7 +131,7 @@ def _start(folder, facts, shard_size, flips, dtype, rebuild):
     why = _why_stale(index, facts)
     if why is None and flips and not index["flips"]: why = "they were made without the mirrored images"
     if why is None and dtype not in (None, index["dtype"]): why = f"they are kept as {index['dtype']}, not {dtype}"
-    if why: raise DitEduError(f"The latents in {folder} cannot be used: {why}; pass rebuild=True to make them again, or choose another folder.")
+    if why: raise DitEduError(f"The latents in {folder} cannot be used: {why}; pass rebuild=True to make them again (in a shell: dit_edu infer-vae --rebuild), or choose another folder.")
     return index
 
 # %% ../nbs/15_latents.ipynb #8d21c19d

@@ -48,15 +48,27 @@ class Muon(torch.optim.Optimizer):
         super().__init__([g for g in groups if g["params"]], dict(lr=lr, momentum=momentum, betas=betas, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self,
+        closure=None, # computes the gradients and returns the loss, before the step; None: they are there already
+    ): # what closure returned; None without one
+        "Change every parameter that has a gradient, by its group's rule."
+        loss = None
+        if closure is not None:
+            with torch.enable_grad(): loss = closure()
         for group in self.param_groups:
             update = self.matrix_update if group["matrices"] else self.adam_update
             for p in group["params"]:
                 if p.grad is not None: p.sub_(update(p, self.state[p], group), alpha=group["lr"])
+        return loss
 
 # %% ../nbs/13b_muon.ipynb #4082c11a
 @patch
-def matrix_update(self: Muon, p, state, group):
+def matrix_update(self: Muon,
+    p: torch.Tensor, # a parameter with its gradient, (rows, ...); what follows the rows is flattened
+    state: dict, # what is kept for it from step to step: m, the running mean of its gradient
+    group: dict, # its settings; momentum and weight_decay are read
+) -> torch.Tensor: # to subtract, times the learning rate; shaped like p
+    "Muon's step for one matrix, weight decay included."
     if not state: state["m"] = torch.zeros_like(p)
     m = state["m"].lerp_(p.grad, 1 - group["momentum"])
     ahead = p.grad.lerp(m, group["momentum"]).flatten(1) # Nesterov
@@ -67,7 +79,12 @@ def matrix_update(self: Muon, p, state, group):
     return u.reshape(p.shape) * size + p * group["weight_decay"]
 
 @patch
-def adam_update(self: Muon, p, state, group):
+def adam_update(self: Muon,
+    p: torch.Tensor, # a parameter with its gradient, any shape
+    state: dict, # what is kept for it from step to step: running means m and v, and n, the steps so far
+    group: dict, # its settings; betas are read
+) -> torch.Tensor: # to subtract, times the learning rate; shaped like p
+    "Adam's step for one parameter, without weight decay."
     if not state: state.update(m=torch.zeros_like(p), v=torch.zeros_like(p), n=0)
     state["n"] += 1
     (b1, b2), n = group["betas"], state["n"]

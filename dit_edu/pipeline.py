@@ -27,7 +27,7 @@ from .vae import VAE
 def start_noise(
     n: int, # images
     shape: tuple, # of one latent, (c, h, w)
-    seed: int = 0,
+    seed: int = 0, # another number gives other noise
 ) -> torch.Tensor: # (n, c, h, w), the same on every machine
     "Standard normal noise, one independent stream for each image."
     gens = [torch.Generator().manual_seed(mix(seed, "noise", i)) for i in range(n)]
@@ -48,7 +48,9 @@ class Pipeline:
         self.latent_shape, self.classes, self.defaults = tuple(latent_shape), list(classes), dict(defaults or {})
         self.device = next((p.device for p in dit.parameters()), torch.device("cpu"))
 
-    def to(self, device):
+    def to(self,
+        device: str | torch.device, # where to, e.g. cpu or cuda
+    ): # the same pipeline
         "Move both networks."
         self.dit.to(device), self.vae and self.vae.to(device)
         self.device = torch.device(device)
@@ -120,7 +122,7 @@ def pick_steps(
 
 
 def x0_strip(
-    pipe: Pipeline,
+    pipe: Pipeline, # turns the latents into pictures
     steps: list[Step], # from pipe.steps
     which: int = 0, # which image of the batch
     count: int = 10, # columns
@@ -132,7 +134,7 @@ def x0_strip(
 
 # %% ../nbs/17_pipeline.ipynb #06575220
 def save_animation(
-    pipe: Pipeline,
+    pipe: Pipeline, # turns the latents into pictures
     steps: list[Step], # from pipe.steps
     path: str | Path, # .webp or .gif
     which: int = 0, # which image of the batch
@@ -150,11 +152,11 @@ def save_animation(
 
 # %% ../nbs/17_pipeline.ipynb #8023339e
 def save_samples(
-    pipe: Pipeline,
+    pipe: Pipeline, # what to sample from
     folder: str | Path, # gets x0_{t}.png for every t, and the strip
     n: int = 16, # images
     columns: int = 4, # images in a row of the grid
-    progress: bool = True,
+    progress: bool = True, # show a progress bar
     total: int | None = None, # steps to come, for the progress bar
     **kw, # as for Pipeline.steps
 ) -> Path: # the finished grid
@@ -174,7 +176,7 @@ def save_samples(
 
 # %% ../nbs/17_pipeline.ipynb #c027796b
 def build_diffusion(
-    cfg: Config,
+    cfg: Config, # its diffusion_params, and learn_sigma of dit_params
 ) -> Diffusion:
     "Schedule, target and loss that a config describes."
     p = cfg.diffusion_params

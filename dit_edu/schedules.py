@@ -68,13 +68,25 @@ class Schedule:
         self.betas = 1 - self.abar / torch.cat([torch.ones_like(self.abar[:1]), self.abar[:-1]])
 
     @property
-    def T(self): return len(self.alpha)
+    def T(self) -> int: # 1 or more
+        "Number of timesteps."
+        return len(self.alpha)
+
     @property
-    def abar(self): return self.alpha**2
+    def abar(self) -> torch.Tensor: # (T,), float64, in [0, 1]
+        "alpha squared, the alpha-bar of DDPM."
+        return self.alpha**2
+
     @property
-    def log_snr(self): return 2 * (self.alpha.log() - self.sigma.log())
+    def log_snr(self) -> torch.Tensor: # (T,), float64, natural logarithm; -inf where no image is left
+        "Log of the signal-to-noise ratio, alpha squared over sigma squared."
+        return 2 * (self.alpha.log() - self.sigma.log())
+
     @property
-    def is_flow(self): return self.betas is None
+    def is_flow(self) -> bool: # True if alpha + sigma is 1 at every t; there are no betas then
+        "Whether this is the straight path of flow matching."
+        return self.betas is None
+
     def __repr__(self): return f"Schedule({self.name!r}, T={self.T})"
 
     def at(self,

@@ -30,10 +30,10 @@ class DiTTask(Task):
     "Trains a DiT on latents."
     averaged = ("dit",)
     def __init__(self,
-        dit: DiT,
-        diffusion: Diffusion,
-        lr: float,
-        weight_decay: float = 0.,
+        dit: DiT, # the transformer to train
+        diffusion: Diffusion, # schedule, target and loss
+        lr: float, # base learning rate
+        weight_decay: float = 0., # decoupled
         vae: VAE | None = None, # encodes images on the spot; None: batches hold mean and log_var
         stats: tuple | None = None, # mean and std of the raw latents, (c,) each, for cached ones
         optimizer: str = "adam", # adam or muon
@@ -44,7 +44,10 @@ class DiTTask(Task):
         self.optimizers = {"dit": make_optimizer(dit, optimizer, lr, weight_decay, precision=precision, skip=("adaLN", "x_embedder", "final_layer"))}
 
     @torch.no_grad()
-    def latents(self, batch, draws):
+    def latents(self,
+        batch: dict, # image, (b, c, h, w), -1 to 1; or mean and log_var of raw latents, (b, c, h, w) each
+        draws, # a Draws; the noise comes from it
+    ) -> torch.Tensor:
         "Fresh draws from the encoder's distributions, in unit variance, (b, c, h, w)."
         if self.vae is not None:
             dist = self.vae.to(batch["image"].device).encode(batch["image"])
@@ -55,7 +58,13 @@ class DiTTask(Task):
 
 # %% ../nbs/16_train_dit.ipynb #3acad2a0
 @patch
-def micro_step(self: DiTTask, batch, draws, step, backward):
+def micro_step(self: DiTTask,
+    batch: dict, # what latents takes, on the device; and label, (b,), if the transformer knows classes
+    draws, # a Draws; timesteps, noise and dropped labels come from it
+    step: int, # global step, from 0; not used
+    backward, # call it with a mean loss; it weighs it and runs backward
+) -> dict: # loss, a scalar; mse_sum and count_sum, (BUCKETS,), for ranges of t
+    "The diffusion loss of a micro-batch at random timesteps, forward and backward."
     d, T = self.diffusion, self.diffusion.schedule.T
     z = self.latents(batch, draws)
     t = draws.take(lambda n, gen: sample_timesteps(n, T, d.timestep_sampling, generator=gen)).to(z.device)
@@ -69,7 +78,7 @@ def micro_step(self: DiTTask, batch, draws, step, backward):
 
 # %% ../nbs/16_train_dit.ipynb #f3d181a5
 def build_dit(
-    cfg: Config,
+    cfg: Config, # dit_params gives the sizes, the other sections those of a latent
     num_classes: int = 0, # 0: unconditional
 ) -> DiT: # untrained
     "The transformer that a config describes."
@@ -80,7 +89,7 @@ def build_dit(
 
 
 def trained_vae(
-    cfg: Config,
+    cfg: Config, # its task_name says where to look
 ) -> VAE: # frozen, in eval mode
     "The autoencoder that this run trained; an error if there is none, or one of another shape."
     path = cfg.path("vae_autoencoder_ckpt_name")
@@ -92,11 +101,11 @@ def trained_vae(
 
 # %% ../nbs/16_train_dit.ipynb #2232b8c7
 def run_latents(
-    cfg: Config,
-    vae: VAE,
+    cfg: Config, # train_params says where they lie and whether mirrored ones are among them
+    vae: VAE, # the trained autoencoder
     dataset, # images
-    progress: bool = True,
-    rebuild: bool = False, # throw away a stale cache and encode again
+    progress: bool = True, # show a progress bar
+    rebuild: bool = False, # delete the cache that is there, valid or not, and encode again
 ) -> LatentCache:
     "The run's latents: encoded if they are not there yet, completed if they are half there."
     folder = Path(cfg.train_params.task_name)/cfg.train_params.vae_latent_dir_name
@@ -115,9 +124,9 @@ def latent_picture(
 # %% ../nbs/16_train_dit.ipynb #470e3a79
 @torch.no_grad()
 def infer_vae(
-    cfg: Config,
-    progress: bool = True,
-    rebuild: bool = False, # encode again even if the latents there are of another VAE or of other images
+    cfg: Config, # the run's config
+    progress: bool = True, # show a progress bar
+    rebuild: bool = False, # delete the cache that is there, valid or not, and encode again, if the config saves latents
 ) -> Path: # the run's folder
     "Look at reconstructions of random images; save latents if the config says so."
     t, folder = cfg.train_params, Path(cfg.train_params.task_name)
@@ -135,10 +144,10 @@ def infer_vae(
 
 # %% ../nbs/16_train_dit.ipynb #227a375a
 def save_preview(
-    cfg: Config,
-    dit: DiT,
-    vae: VAE,
-    classes: list[str],
+    cfg: Config, # diffusion_params says how to sample, train_params how many
+    dit: DiT, # with the weights to look at
+    vae: VAE, # decodes its latents
+    classes: list[str], # their names; empty for an unconditional transformer
     path: Path, # the picture to write
 ):
     "A quick grid of samples, the same noise each time, at most 25 steps."
@@ -158,10 +167,10 @@ def _hw(dit):
 
 # %% ../nbs/16_train_dit.ipynb #0e19de09
 def train_dit(
-    cfg: Config,
+    cfg: Config, # the run's config
     resume: bool = False, # go on from the last checkpoint, if there is one
     progress: bool = True, # show progress bars
-    rebuild_latents: bool = False, # encode again if the cache is stale
+    rebuild_latents: bool = False, # delete the cache that is there, valid or not, and encode again, if the config saves latents
 ) -> Path: # the trained transformer's file
     "Train the DiT that a config describes, on the run's own autoencoder."
     from dit_edu.pipeline import build_diffusion

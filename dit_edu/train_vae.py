@@ -23,7 +23,7 @@ from .training import Task, Trainer, TrainSettings, fit, make_accelerator, mix
 
 # %% ../nbs/14_train_vae.ipynb #255a79b0
 def build_vae(
-    cfg: Config,
+    cfg: Config, # autoencoder_params gives the sizes, dataset_params the channels of an image
 ) -> VAE: # untrained
     "The autoencoder that a config describes."
     a = cfg.autoencoder_params
@@ -32,7 +32,7 @@ def build_vae(
 
 
 def build_loss(
-    cfg: Config,
+    cfg: Config, # train_params gives the weights of its parts, autoencoder_params the discriminator's size
 ) -> VAEGANLoss: # holds the discriminator and the perceptual network
     "The VAE-GAN loss that a config describes."
     t, a = cfg.train_params, cfg.autoencoder_params
@@ -55,7 +55,7 @@ class _Reconstruct(nn.Module):
 class VAEGANTask(Task):
     "Trains a VAE and its discriminator."
     def __init__(self,
-        vae: VAE,
+        vae: VAE, # the autoencoder to train
         loss: VAEGANLoss, # its .disc is trained too, unless None
         lr: float, # for the autoencoder
         disc_lr: float | None = None, # for the discriminator; None: the same
@@ -73,7 +73,13 @@ class VAEGANTask(Task):
 
 # %% ../nbs/14_train_vae.ipynb #82006a04
 @patch
-def micro_step(self: VAEGANTask, batch, draws, step, backward):
+def micro_step(self: VAEGANTask,
+    batch: dict, # image, (b, c, h, w), -1 to 1, on the device
+    draws, # a Draws; the latents' noise comes from it
+    step: int, # global step, from 0; it says whether the discriminator takes part
+    backward, # call it with a mean loss; it weighs it and runs backward
+) -> dict: # the autoencoder's loss and its parts, and the discriminator's, as scalar tensors
+    "The autoencoder's loss and, once it takes part, the discriminator's, each forward and backward."
     x = batch["image"]
     self.loss.to(x.device)
     self.loss.over = lambda g: self.accelerator.reduce(g * draws.share, "sum")
@@ -100,7 +106,7 @@ def data_parallel_disc(self: VAEGANTask):
 # %% ../nbs/14_train_vae.ipynb #793631f8
 @torch.no_grad()
 def measure_latents(
-    vae: VAE,
+    vae: VAE, # trained; its old statistics are replaced
     dataset, # images
     count: int = 1024, # how many of them, spread evenly
     seed: int = 0, # of the draws
@@ -115,7 +121,7 @@ def measure_latents(
 
 # %% ../nbs/14_train_vae.ipynb #0d79f8c2
 def open_run(
-    cfg: Config,
+    cfg: Config, # its task_name is the folder
     part: str, # vae or dit: the prefix of this training's files
     ckpt: Path, # the weights this training ends with
     resume: bool, # go on with what is there
@@ -141,7 +147,7 @@ def _fingerprint(cfg, part):
 
 
 def run_settings(
-    cfg: Config,
+    cfg: Config, # the run's config
     part: str, # vae or dit
 ) -> TrainSettings:
     "The loop's settings, from the half of train_params that belongs to this training."
@@ -154,7 +160,7 @@ def run_settings(
 # %% ../nbs/14_train_vae.ipynb #c4a229ef
 @torch.no_grad()
 def save_reconstructions(
-    vae: VAE,
+    vae: VAE, # encodes and decodes them, without noise
     x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
     path: Path, # the picture to write
 ):
@@ -165,7 +171,7 @@ def save_reconstructions(
 
 # %% ../nbs/14_train_vae.ipynb #8b41374d
 def class_names(
-    cfg: Config,
+    cfg: Config, # its dit_params.conditional says whether there should be classes
     images, # the data set
 ) -> list[str]: # empty for an unconditional transformer
     "The classes that the transformer will be told of; an error if it wants some and there are none."
@@ -175,7 +181,7 @@ def class_names(
 
 
 def train_vae(
-    cfg: Config,
+    cfg: Config, # the run's config
     resume: bool = False, # go on from the last checkpoint, if there is one
     progress: bool = True, # show a progress bar
 ) -> Path: # the trained autoencoder's file
@@ -196,7 +202,7 @@ def train_vae(
     shown = torch.stack([dataset[i]["image"] for i in torch.linspace(0, len(dataset) - 1, min(8, len(dataset))).long().tolist()])
 
     def pictures(trainer, log):
-        if log["step"] % t.autoencoder_img_save_steps: return
+        if not t.autoencoder_img_save_steps or log["step"] % t.autoencoder_img_save_steps: return
         save_reconstructions(vae, shown, folder/"vae_autoencoder_samples"/f"step_{log['step']:08d}.png")
 
     def write(trainer):

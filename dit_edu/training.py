@@ -48,7 +48,7 @@ def plan_step(
     step: int, # global optimiser step, from 0
     batch_size: int, # samples in a micro-batch, for each process
     acc_steps: int = 1, # micro-batches in a window (one optimiser step)
-    seed: int = 0,
+    seed: int = 0, # the run's seed
     rank: int = 0, # this process
     world: int = 1, # how many processes
 ) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
@@ -76,16 +76,28 @@ class Draws:
         total: int, # samples in the micro-batch over all processes
         lo: int, # first sample of this process's slice
         n: int, # samples in the slice
-        device: str | torch.device = "cpu",
+        device: str | torch.device = "cpu", # where the numbers are drawn, and lie
         idle: bool = False, # a process without samples, that only takes part
     ):
         self.share = 0. if idle else n / total # of the micro-batch
         self.gen = torch.Generator(device).manual_seed(mix(seed, "draws", step, micro))
         self.total, self.slice, self.device = total, slice(lo, lo + n), device
 
-    def randn(self, *shape): return torch.randn(self.total, *shape, generator=self.gen, device=self.device)[self.slice]
-    def rand(self, *shape): return torch.rand(self.total, *shape, generator=self.gen, device=self.device)[self.slice]
-    def take(self, fn):
+    def randn(self,
+        *shape: int, # of what is drawn for one sample
+    ) -> torch.Tensor: # (n, *shape)
+        "Normal noise for this process's samples, cut out of what is drawn for the whole micro-batch."
+        return torch.randn(self.total, *shape, generator=self.gen, device=self.device)[self.slice]
+
+    def rand(self,
+        *shape: int, # of what is drawn for one sample; none for a single number
+    ) -> torch.Tensor: # (n, *shape)
+        "Uniform numbers from 0 to 1 for this process's samples, cut in the same way."
+        return torch.rand(self.total, *shape, generator=self.gen, device=self.device)[self.slice]
+
+    def take(self,
+        fn, # called with the samples in the micro-batch and a torch.Generator; returns a row for each sample
+    ) -> torch.Tensor: # the rows of this process's slice
         "Whatever `fn(total, generator)` draws for the whole micro-batch, cut to this process's slice."
         return fn(self.total, self.gen)[self.slice]
 
@@ -112,14 +124,20 @@ class EMA:
         self.shadow = {k: v.detach().clone() for k, v in module.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, module, step):
+    def update(self,
+        module: nn.Module, # the network that is being trained
+        step: int, # global step, from 0; in early ones the average forgets faster
+    ):
+        "Move the average towards the network's present weights."
         d = min(self.decay, (1 + step) / (10 + step))
         live = module.state_dict()
         floats = [k for k, v in live.items() if v.is_floating_point()]
         torch._foreach_lerp_([self.shadow[k] for k in floats], [live[k].to(self.shadow[k].dtype) for k in floats], 1 - d)
 
     @contextlib.contextmanager
-    def applied(self, module):
+    def applied(self,
+        module: nn.Module, # the network whose average this is; it has its own weights back afterwards
+    ):
         "Inside the `with`, the module carries the averaged weights."
         kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
         module.load_state_dict(self.shadow)
@@ -130,7 +148,7 @@ class EMA:
 def pack(
     obj, # nested dicts, lists and tuples of tensors and plain values
     tensors: dict, # filled with the tensors found
-    path: str = "",
+    path: str = "", # where obj stands in the whole state; empty for all of it
 ): # the same tree as JSON, with names in place of tensors
     "Split a state into tensors and a tree that JSON can hold."
     if isinstance(obj, torch.Tensor):
@@ -176,20 +194,20 @@ class TrainSettings:
     "How to train; the two trainings fill it from their sections of the config."
     batch_size: int = 32 # samples in a micro-batch, for each process
     acc_steps: int = 1 # micro-batches for one optimiser step
-    epochs: int = 1
+    epochs: int = 1 # passes over the data set
     max_steps: int | None = None # stop after so many optimiser steps, if the epochs do not end sooner
-    seed: int = 0
+    seed: int = 0 # of order, mirroring and noise
     precision: str = "fp32" # fp32, tf32, bf16 or fp16
     compile: bool = False # torch.compile the networks
     warmup: int = 0 # steps
-    lr_schedule: str = "constant"
+    lr_schedule: str = "constant" # constant, cosine or linear; the last two fall towards 0 at the last step
     clip: float | None = 1.0 # largest gradient norm; None leaves gradients alone
     ema_decay: float = 0. # 0 switches it off
     save_every: int = 1000 # steps between checkpoints
     keep: int = 2 # checkpoints to keep
     flip: bool = False # mirror half of the images, decided by (seed, epoch, index)
     num_workers: int = 0 # processes that load data
-    tensorboard: bool = False
+    tensorboard: bool = False # write the log for TensorBoard too; needs the package tensorboard
     fingerprint: dict = field(default_factory=dict) # what resuming must find unchanged
 
 # %% ../nbs/13_training.ipynb #bb9fdaee
@@ -210,7 +228,13 @@ def make_accelerator(
     return Accelerator(mixed_precision=kinds[precision], kwargs_handlers=[ddp])
 
 # %% ../nbs/13_training.ipynb #0088fcb2
-def flip_of(seed, epoch, index): return bool(mix(seed, "flip", epoch, int(index)) & 1)
+def flip_of(
+    seed: int, # the run's seed
+    epoch: int, # counted from 0
+    index: int, # position in the data set
+) -> bool: # True mirrors it
+    "Whether an image is mirrored in an epoch: the same answer each time it is asked for."
+    return bool(mix(seed, "flip", epoch, int(index)) & 1)
 
 
 class _Asked(torch.utils.data.Dataset):
@@ -225,7 +249,7 @@ class _Asked(torch.utils.data.Dataset):
 def fetch(
     dataset, # anything with __len__ and either .batch(indices, flips) or .get(i, flip)
     asked: list[list[tuple[int, bool]]], # for each micro-batch to come, its (index, flip) pairs
-    num_workers: int = 0,
+    num_workers: int = 0, # processes that load data, 0 for none; a data set with .batch has no use for them
 ):
     "Yield one collated batch (a dict of tensors) for each list of pairs."
     if hasattr(dataset, "batch"):
@@ -238,9 +262,9 @@ def fetch(
 class Trainer:
     "Runs a `Task` over a data set, step by step; checkpoints, resumes, logs."
     def __init__(self,
-        task: Task,
+        task: Task, # networks, optimisers, and what a micro-batch does
         dataset, # see fetch
-        settings: TrainSettings,
+        settings: TrainSettings, # how to train it
         folder: str | Path, # where checkpoints and the log go
         name: str, # prefix of the files: vae or dit
         accelerator=None, # made from settings.precision if None
@@ -250,7 +274,10 @@ class Trainer:
         self.rank, self.world, self.step = self.acc.process_index, self.acc.num_processes, 0
         for m in task.modules.values(): m.to(self.acc.device)
         self.ema = {k: EMA(task.modules[k], settings.ema_decay) for k in task.averaged} if settings.ema_decay else {}
-        if settings.compile: [m.compile() for m in task.modules.values()]
+        if settings.compile:
+            from torch._functorch import config as functorch # the adaptive weight goes back through one graph twice,
+            functorch.donated_buffer = False # which buffers that are given away forbid
+            for m in task.modules.values(): m.compile()
         # `wrapped` are what micro_step calls (autocast, data parallel); `modules` stay the plain networks
         task.wrapped = {k: self.acc.prepare_model(m) for k, m in task.modules.items()}
         task.optimizers = {k: self.acc.prepare_optimizer(o) for k, o in task.optimizers.items()}
@@ -261,17 +288,24 @@ class Trainer:
         self.total = settings.epochs * self.steps_per_epoch
         if settings.max_steps is not None: self.total = min(self.total, settings.max_steps)
 
-    def averaged(self, name):
+    def averaged(self,
+        name: str, # of a network, as in task.modules
+    ):
         "Inside the `with`, the named network carries its averaged weights, if there are any."
         return self.ema[name].applied(self.task.modules[name]) if name in self.ema else contextlib.nullcontext()
 
 # %% ../nbs/13_training.ipynb #16da9504
 @patch
-def plan(self: Trainer, step):
+def plan(self: Trainer,
+    step: int, # global step, from 0
+) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
+    "What this process trains on at a step."
     return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world)
 
 @patch
-def batches(self: Trainer, start):
+def batches(self: Trainer,
+    start: int, # global step, from 0, that the first batch is for
+):
     "Batches from the given step on, in the order of `plan`, read ahead by the workers."
     def asked():
         for step in range(start, self.total):
@@ -296,7 +330,12 @@ def steps(self: Trainer):
 
 # %% ../nbs/13_training.ipynb #f92fb5d9
 @patch
-def micro(self: Trainer, batch, m, k, last):
+def micro(self: Trainer,
+    batch: dict, # from fetch; only its tensors are passed on
+    m: Micro, # which samples these are, and what they weigh
+    k: int, # which micro-batch of the window, from 0
+    last: int, # micro-batches in the window
+) -> dict: # what the task's micro_step measured
     "Forward and backward of one micro-batch; gradients travel between processes only on the last one."
     batch = {key: v.to(self.acc.device, non_blocking=True) for key, v in batch.items() if isinstance(v, torch.Tensor)}
     draws = Draws(self.s.seed, self.step, k, m.total, m.lo, len(m.indices), self.acc.device, idle=m.weight == 0)
@@ -305,7 +344,9 @@ def micro(self: Trainer, batch, m, k, last):
         return self.task.micro_step(batch, draws, self.step, lambda loss: self.acc.backward(loss * m.weight))
 
 @patch
-def update(self: Trainer, step):
+def update(self: Trainer,
+    step: int, # global step, from 0
+) -> dict: # the learning rate, and the norm of each network's gradient before clipping
     "Clip, step every optimiser that has gradients, move the average."
     log = {"lr": next(iter(self.task.optimizers.values())).param_groups[0]["lr"]}
     for k, opt in self.task.optimizers.items():
@@ -317,14 +358,20 @@ def update(self: Trainer, step):
     return log
 
 @patch
-def set_lr(self: Trainer, step):
+def set_lr(self: Trainer,
+    step: int, # global step, from 0
+):
+    "Give every optimiser the learning rate of this step."
     f = lr_factor(step, self.total, self.s.warmup, self.s.lr_schedule)
     for k, o in self.task.optimizers.items():
         for g, lr in zip(o.param_groups, self.base_lr[k]): g["lr"] = lr * f
 
 # %% ../nbs/13_training.ipynb #fca84524
 @patch
-def gather(self: Trainer, parts, micros):
+def gather(self: Trainer,
+    parts: list[dict], # what micro returned, for each micro-batch of the window
+    micros: list[Micro], # these micro-batches
+) -> dict: # numbers, and lists of numbers, by the same names
     "Average what the micro-batches measured over samples and processes (sums are summed)."
     out = {}
     for key in parts[0]:
@@ -335,7 +382,10 @@ def gather(self: Trainer, parts, micros):
     return out
 
 @patch
-def check_finite(self: Trainer, log):
+def check_finite(self: Trainer,
+    log: dict, # what was measured at one step, by name
+):
+    "Stop with an error if a number is infinite or NaN; with fp16, gradient norms may be."
     skips = self.acc.scaler is not None # with fp16 the scaler leaves out steps with infinite gradients
     bad = [k for k, v in log.items() if isinstance(v, float) and not math.isfinite(v) and not (skips and k.startswith("grad_norm"))]
     if not bad: return
@@ -402,7 +452,7 @@ def read_log(
 
 # %% ../nbs/13_training.ipynb #49dee072
 def fit(
-    trainer: Trainer,
+    trainer: Trainer, # with its task, data and settings
     resume: bool = False, # go on from the newest checkpoint, if there is one
     on_step=None, # called as on_step(trainer, log) on the main process: pictures
     progress: bool = True, # show a bar with loss, images/s and time left

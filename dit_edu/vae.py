@@ -31,14 +31,22 @@ class DiagonalGaussian:
         self.shift, self.scale = shift, scale
 
     @property
-    def mean(self): return (self.raw_mean - self.shift) / self.scale # normalised units
+    def mean(self) -> torch.Tensor: # normalised units, (b, c, h, w)
+        "The mean of every number."
+        return (self.raw_mean - self.shift) / self.scale
 
     @property
-    def std(self): return torch.exp(0.5 * self.raw_log_var) / self.scale # normalised units
+    def std(self) -> torch.Tensor: # normalised units, (b, c, h, w)
+        "The standard deviation of every number."
+        return torch.exp(0.5 * self.raw_log_var) / self.scale
 
-    def mode(self): return self.mean # the most likely latent, normalised units
+    def mode(self) -> torch.Tensor: # normalised units, (b, c, h, w)
+        "The most likely latent, which is the mean."
+        return self.mean
 
-    def sample(self, generator: torch.Generator | None = None) -> torch.Tensor: # normalised latent, (b, c, h, w)
+    def sample(self,
+        generator: torch.Generator | None = None, # for a repeatable draw; None: PyTorch's own
+    ) -> torch.Tensor: # normalised latent, (b, c, h, w)
         "Draw one latent by the reparametrisation mean + std * noise."
         where = generator.device if generator is not None else self.raw_mean.device
         noise = torch.randn(self.raw_mean.shape, generator=generator, device=where).to(self.raw_mean.device)
@@ -52,7 +60,11 @@ class DiagonalGaussian:
 # %% ../nbs/11_vae.ipynb #5cf49a9d
 class GroupNorm(nn.GroupNorm):
     "PyTorch's GroupNorm; on a CPU it gets the plain memory layout, in which its backward pass is many times faster."
-    def forward(self, x): return super().forward(x.contiguous() if x.device.type == 'cpu' else x)
+    def forward(self,
+        x: torch.Tensor, # features, (b, c, h, w)
+    ): # normalised, same shape
+        "Normalise each image, group by group."
+        return super().forward(x.contiguous() if x.device.type == 'cpu' else x)
 
 # %% ../nbs/11_vae.ipynb #9a64a4ec
 class ResnetBlock(nn.Module):
@@ -69,7 +81,10 @@ class ResnetBlock(nn.Module):
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         if c_in != c_out: self.conv_shortcut = nn.Conv2d(c_in, c_out, 1)
 
-    def forward(self, x):
+    def forward(self,
+        x: torch.Tensor, # features, (b, c_in, h, w)
+    ): # features, (b, c_out, h, w)
+        "Add what two convolutions find; the input is brought to the new width first, if it changes."
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (self.conv_shortcut(x) if hasattr(self, 'conv_shortcut') else x)
@@ -89,7 +104,10 @@ class AttentionBlock(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(c, c)]) # a list, so that it is called to_out.0 as in diffusers
         self.register_load_state_dict_pre_hook(_old_attention_names)
 
-    def forward(self, x):
+    def forward(self,
+        x: torch.Tensor, # features, (b, c, h, w)
+    ): # features, same shape
+        "Add what each position gathers from all others."
         b, c, h, w = x.shape
         tokens = self.group_norm(x).flatten(2).transpose(1, 2) # (b, n, c)
         q, k, v = (to(tokens).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for to in (self.to_q, self.to_k, self.to_v))
@@ -111,7 +129,11 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(c, c, 3, stride=2)
 
-    def forward(self, x): return self.conv(F.pad(x, (0, 1, 0, 1)))
+    def forward(self,
+        x: torch.Tensor, # features, (b, c, h, w)
+    ): # (b, c, h/2, w/2), rounded down
+        "Half the height and width."
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 class Upsample(nn.Module):
     "Double height and width: repeat each pixel, then smooth with a 3x3 convolution."
@@ -119,7 +141,11 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(c, c, 3, padding=1)
 
-    def forward(self, x): return self.conv(F.interpolate(x, scale_factor=2., mode='nearest'))
+    def forward(self,
+        x: torch.Tensor, # features, (b, c, h, w)
+    ): # (b, c, 2h, 2w)
+        "Twice the height and width."
+        return self.conv(F.interpolate(x, scale_factor=2., mode='nearest'))
 
 # %% ../nbs/11_vae.ipynb #27925f25
 class Level(nn.Module):
@@ -139,7 +165,10 @@ class Level(nn.Module):
         if resample == 'down': self.downsamplers = nn.ModuleList([Downsample(c_out)])
         if resample == 'up': self.upsamplers = nn.ModuleList([Upsample(c_out)])
 
-    def forward(self, x):
+    def forward(self,
+        x: torch.Tensor, # features, (b, c_in, h, w)
+    ): # (b, c_out, h, w); height and width halved or doubled, if resample says so
+        "Run the blocks in order, then change the resolution."
         for j, resnet in enumerate(self.resnets):
             x = resnet(x)
             if hasattr(self, 'attentions'): x = self.attentions[j](x)
@@ -163,7 +192,10 @@ class MidBlock(nn.Module):
             self.resnets.extend(ResnetBlock(c_in if j == 0 else c_out, c_out, groups) for j in range(num_layers + 1))
             self.attentions.extend(AttentionBlock(c_out, groups, num_heads) for _ in range(num_layers))
 
-    def forward(self, x):
+    def forward(self,
+        x: torch.Tensor, # features, (b, c, h, w), with the first of the widths
+    ): # same height and width, the last of the widths
+        "Run resnet blocks and attentions in turn."
         per_stage, attentions = self.num_layers + 1, iter(self.attentions)
         for j, resnet in enumerate(self.resnets):
             if j % per_stage: x = next(attentions)(x)
@@ -173,7 +205,18 @@ class MidBlock(nn.Module):
 # %% ../nbs/11_vae.ipynb #6d0f0e0a
 class Encoder(nn.Module):
     "Image to 2c numbers per latent position: c means and c log-variances."
-    def __init__(self, in_channels, latent_channels, channels, num_layers, mid_widths, num_mid_layers, down_sample, attn, groups, num_heads):
+    def __init__(self,
+        in_channels: int, # image channels
+        latent_channels: int, # channels of a latent
+        channels: tuple | list, # width of each level, from full resolution down
+        num_layers: int, # resnet blocks per level
+        mid_widths: list, # widths through the middle, as the encoder meets them
+        num_mid_layers: int, # attentions in a stage of the middle; resnet blocks there are one more
+        down_sample: list, # halve the size after level i? one flag for each level but the last
+        attn: list, # attention in level i? one flag for each level but the last
+        groups: int, # groups of every GroupNorm; must divide every width
+        num_heads: int, # attention heads
+    ):
         super().__init__()
         last = len(channels) - 1
         self.conv_in = nn.Conv2d(in_channels, channels[0], 3, padding=1)
@@ -184,7 +227,10 @@ class Encoder(nn.Module):
         self.conv_norm_out = GroupNorm(groups, channels[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(channels[-1], 2 * latent_channels, 3, padding=1)
 
-    def forward(self, x):
+    def forward(self,
+        x: torch.Tensor, # images in [-1, 1], (b, in_channels, h, w)
+    ): # (b, 2 * latent_channels, h/f, w/f), which quant_conv turns into means and log-variances
+        "Images to moments."
         h = self.conv_in(x)
         for block in self.down_blocks: h = block(h)
         h = F.silu(self.conv_norm_out(self.mid_block(h)))
@@ -194,7 +240,18 @@ class Encoder(nn.Module):
 # %% ../nbs/11_vae.ipynb #4d855572
 class Decoder(nn.Module):
     "The encoder's mirror: latent to image."
-    def __init__(self, in_channels, latent_channels, channels, num_layers, mid_widths, num_mid_layers, down_sample, attn, groups, num_heads):
+    def __init__(self,
+        in_channels: int, # image channels
+        latent_channels: int, # channels of a latent
+        channels: tuple | list, # width of each level, from full resolution down
+        num_layers: int, # resnet blocks per level
+        mid_widths: list, # widths through the middle, as the encoder meets them
+        num_mid_layers: int, # attentions in a stage of the middle; resnet blocks there are one more
+        down_sample: list, # did the encoder halve the size after level i? one flag for each level but the last
+        attn: list, # attention in level i? one flag for each level but the last
+        groups: int, # groups of every GroupNorm; must divide every width
+        num_heads: int, # attention heads
+    ):
         super().__init__()
         last, c_in = len(channels) - 1, channels[-1]
         self.conv_in = nn.Conv2d(latent_channels, c_in, 3, padding=1)
@@ -207,7 +264,10 @@ class Decoder(nn.Module):
         self.conv_norm_out = GroupNorm(groups, channels[0], eps=1e-6)
         self.conv_out = nn.Conv2d(channels[0], in_channels, 3, padding=1)
 
-    def forward(self, z):
+    def forward(self,
+        z: torch.Tensor, # latents after post_quant_conv, in the decoder's own units, (b, latent_channels, h, w)
+    ): # images, about [-1, 1], (b, in_channels, h*f, w*f)
+        "Latents to images."
         h = self.mid_block(self.conv_in(z))
         for block in self.up_blocks: h = block(h)
         return self.conv_out(F.silu(self.conv_norm_out(h)))
@@ -282,10 +342,14 @@ class VAE(nn.Module):
         init_weights(self)
 
     @property
-    def factor(self): return 2 ** sum(self.config['down_sample']) # image size / latent size
+    def factor(self) -> int: # image size / latent size, a power of 2
+        "How many times smaller a latent is than its image, in height and in width."
+        return 2 ** sum(self.config['down_sample'])
 
     @property
-    def last_layer(self): return self.decoder.conv_out.weight # where the adaptive weight of VQGAN is measured
+    def last_layer(self) -> torch.Tensor: # (in_channels, channels[0], 3, 3)
+        "Weight of the decoder's last convolution, where the adaptive weight of VQGAN is measured."
+        return self.decoder.conv_out.weight
 
 # %% ../nbs/11_vae.ipynb #4152d251
 def _per_channel(v): return v[:, None, None] # (c,) -> (c, 1, 1), which broadcasts over (b, c, h, w)

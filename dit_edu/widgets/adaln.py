@@ -62,7 +62,7 @@ def one_block_shut(
 
 
 def sample_gated(
-    pipe: Pipeline,
+    pipe: Pipeline, # whose DiT has adaLN-Zero blocks
     gates: list, # see gates_turned
     **kw, # for pipe.sample
 ) -> torch.Tensor: # images in [0, 1], (n, 3, h, w)
@@ -81,7 +81,7 @@ def few(
 class AdaLNExplorer(Widget):
     "Heat maps of the six knobs over block, timestep and class, and sliders for the gates."
     script = "adaln"
-    facts = traitlets.Unicode("{}").tag(sync=True) # JSON: kinds, blocks, t, classes, top, n, size, cols, worth
+    facts = traitlets.Unicode("{}").tag(sync=True) # JSON: kinds, blocks, t, classes, top, n, steps, size, cols, worth
     sizes = traitlets.Bytes(b"").tag(sync=True) # knob_sizes, one byte each, a byte's 255 is facts.top of its knob
     gates = traitlets.Unicode("[]").tag(sync=True) # JSON, pairs
     before = traitlets.Bytes(b"").tag(sync=True) # a picture: all gates open
@@ -93,7 +93,7 @@ class AdaLNExplorer(Widget):
         pipe: Pipeline | None = None, # None: the one that ships
         n: int = 3, # pictures
         steps: int = 10, # of the sampling
-        seed: int = 1,
+        seed: int = 1, # of the starting noise
         every_gate: bool = False, # also shut each gate in turn, for a page without Python
     ):
         self.pipe = pipe or load_pretrained()
@@ -119,10 +119,22 @@ class AdaLNExplorer(Widget):
         super().__init__(title="What time and class tell each block", facts=json.dumps(facts), sizes=bytes(data.contiguous().numpy()), gates=json.dumps([[1, 1]] * L),
                          before=picture, after=picture, shut=shut, note="all gates open")
 
-    def pack(self, x): return sheet(image_grid(x, ncols=len(x), pad=0)[None], 1)
-    def change(self, x): return (x - self.whole).abs().mean().item()
+    def pack(self,
+        x: torch.Tensor, # pictures in [0, 1], (n, 3, h, w)
+    ) -> bytes: # a WebP file
+        "The pictures side by side."
+        return sheet(image_grid(x, ncols=len(x), pad=0)[None], 1)
 
-    def work(self, gates):
+    def change(self,
+        x: torch.Tensor, # pictures in [0, 1], (n, 3, h, w)
+    ) -> float: # mean absolute difference, 0 to 1
+        "How far pictures are from those with all gates open."
+        return (x - self.whole).abs().mean().item()
+
+    def work(self,
+        gates: list, # see gates_turned
+    ):
+        "Sample with these gates, one step at a time, and show the pictures; known ones come from memory."
         key = json.dumps(gates)
         if key not in self.made:
             with gates_turned(self.pipe.dit, gates): # the hooks go when the generator is closed
@@ -137,4 +149,8 @@ class AdaLNExplorer(Widget):
         self.gates = key
         yield
 
-    def do_gates(self, gates): self.job.start(self.work([[min(max(float(v), 0.), 2.) for v in pair] for pair in gates]), on_error=self.fail)
+    def do_gates(self,
+        gates: list, # for each block (attention, MLP), brought into 0 to 2
+    ):
+        "The page has turned the gates: begin to sample with them."
+        self.job.start(self.work([[min(max(float(v), 0.), 2.) for v in pair] for pair in gates]), on_error=self.fail)

@@ -72,7 +72,7 @@ class AttentionExplorer(Widget):
     def __init__(self,
         pipe: Pipeline | None = None, # None: the one that ships
         y=0, # class, by number or name; None for no class
-        seed: int = 1,
+        seed: int = 1, # of the starting noise
         timesteps: int = 3, # how many a page without Python gets
         blocks: int = 4, # and how many blocks
         heads: bool = True, # each head by itself; False keeps their mean only
@@ -106,12 +106,20 @@ class AttentionExplorer(Widget):
             self.made[i] = to_bytes(maps).contiguous()
         return self.made[i]
 
-    def work(self, i, block):
+    def work(self,
+        i: int, # which step of the sampling, from 0
+        block: int, # which block, from 0
+    ):
+        "Send the page the maps of one block at one step, or of all blocks when they are small."
         maps = self.at(i)
         yield # a newer wish may have come
         which = list(range(len(maps))) if maps.numel() <= 2**20 else [block] # all at once when they are small
         self.tell(buffers=[maps[b].numpy().tobytes() for b in which], maps=[i, which])
 
-    def do_maps(self, i, block):
+    def do_maps(self,
+        i: int, # which step of the sampling, from 0
+        block: int, # which block, from 0
+    ):
+        "The page asks for the maps of one block at one step."
         if not (0 <= i < len(self.steps) and 0 <= block < len(self.pipe.dit.blocks)): raise DitEduError(f"no step {i} or no block {block}: there are {len(self.steps)} steps and {len(self.pipe.dit.blocks)} blocks, counted from 0")
         self.job.start(self.work(i, block), on_error=self.fail)

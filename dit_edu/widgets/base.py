@@ -74,7 +74,9 @@ class Job:
         with self.lock: self.ticket += 1
 
     @property
-    def running(self): return self.thread is not None and self.thread.is_alive()
+    def running(self):
+        "True while its thread is at work."
+        return self.thread is not None and self.thread.is_alive()
 
 # %% ../../nbs/widgets/base.ipynb #a32a75c4
 def source(
@@ -106,7 +108,9 @@ class Widget(anywidget.AnyWidget):
         if cls.__dict__.get("script"): cls._esm = module(cls.script) # not for the classes that traitlets makes by itself
         super().__init_subclass__(**kw)
 
-    def __init__(self, **kw):
+    def __init__(self,
+        **kw, # values of its traits, title among them
+    ):
         self.job, self.views, self.listeners = Job(), 0, []
         super().__init__(**kw)
         self.on_msg(lambda _, content, buffers: self._receive(content, buffers))
@@ -123,7 +127,10 @@ class Widget(anywidget.AnyWidget):
         try: handler(**content, **(dict(buffers=buffers) if buffers else {}))
         except Exception as e: self.fail(e)
 
-    def fail(self, error): # an error belongs before the person's eyes, not in a log they do not see
+    def fail(self,
+        error: Exception | str, # what went wrong; of a DitEduError only its sentence is shown
+    ):
+        "Show an error in all open views: it belongs before the person's eyes, not in a log they do not see."
         self.tell(error=str(error) if isinstance(error, DitEduError) else f"{type(error).__name__}: {error}" if isinstance(error, Exception) else error)
 
     def tell(self,
@@ -233,7 +240,7 @@ class _Server(ThreadingHTTPServer):
 
 # %% ../../nbs/widgets/base.ipynb #e81b7240
 def serve(
-    widget: Widget,
+    widget: Widget, # what to show
     port: int = 0, # 0: any free one
     block: bool = True, # stay until Ctrl-C; False gives the server back (its shutdown() ends it)
     show: bool = True, # open a browser window

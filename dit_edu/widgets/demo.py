@@ -17,7 +17,7 @@ from .base import Widget, sheet
 
 # %% ../../nbs/widgets/demo.ipynb #bfca6d69
 def steps_arguments(
-    pipe: Pipeline,
+    pipe: Pipeline, # says how many timesteps and classes there are
     settings: dict, # y (a class number, mixed or none), seed, n, steps, sampler, scale, low and high (timesteps)
 ) -> dict: # for Pipeline.steps
     "Settings of the demo as arguments of a sampling."
@@ -34,7 +34,7 @@ def steps_arguments(
 # %% ../../nbs/widgets/demo.ipynb #6f5d3ba9
 @torch.no_grad()
 def growing(
-    pipe: Pipeline,
+    pipe: Pipeline, # what to sample with
     **kw, # as for Pipeline.steps
 ):
     "Yield each Step with its x0 prediction decoded, (n, 3, h, w) in 0 to 1."
@@ -67,7 +67,7 @@ class SamplingDemo(Widget):
 
     def __init__(self,
         models: dict | Pipeline | None = None, # pipelines by name; None: the one that ships
-        title: str = "Sampling demo",
+        title: str = "Sampling demo", # the heading
         start: bool = True, # generate once by itself when it is first opened
         **settings, # to begin with: y, seed, n, steps, sampler, scale, low, high
     ):

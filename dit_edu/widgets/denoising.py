@@ -28,7 +28,7 @@ class Run:
 
 @torch.no_grad()
 def record(
-    pipe: Pipeline,
+    pipe: Pipeline, # what to sample with
     n: int = 1, # pictures
     name: str = "", # what to call it
     **kw, # as for Pipeline.steps; the pipeline's own defaults where left out
@@ -71,7 +71,7 @@ class DenoisingExplorer(Widget):
 
     def __init__(self,
         *runs: Run, # one, or two to compare
-        title: str = "Denoising, timestep by timestep",
+        title: str = "Denoising, timestep by timestep", # the heading
         timesteps: int = 1000, # T of the schedule
     ):
         if not runs: raise DitEduError("DenoisingExplorer needs a run: DenoisingExplorer(record(load_pretrained()))")

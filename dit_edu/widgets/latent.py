@@ -70,9 +70,9 @@ def between(
 
 def pushed(
     z: torch.Tensor, # a latent, (c, h, w)
-    channel: int,
-    row: int,
-    col: int,
+    channel: int, # of the number that is moved, from 0
+    row: int, # its row, from 0
+    col: int, # its column, from 0
     amounts: tuple, # standard deviations, k of them
 ) -> torch.Tensor: # (k, c, h, w)
     "A latent with one of its numbers moved, by each amount."
@@ -129,13 +129,21 @@ class LatentExplorer(Widget):
         self.add(images, names)
 
     @property
-    def images(self): return self.seen["x"] # all pictures, with the uploaded ones, (b, 3, h, w)
+    def images(self):
+        "All pictures, with the uploaded ones, (b, 3, h, w), -1 to 1."
+        return self.seen["x"]
 
-    def to_html(self, attributes=""): # a page without Python needs something to show
+    def to_html(self,
+        attributes: str = "", # more attributes of the HTML element, with a space in front
+    ) -> str: # HTML
+        "The widget as HTML, with walks and pushes made in advance: a page without Python needs something to show."
         if not self.made: self.prepare()
         return Widget.to_html(self, attributes)
 
-    def helpers(self, critic, folder):
+    def helpers(self,
+        critic: PatchGAN | None, # None: the folder's
+        folder: Path | None, # a run's folder; None: there is none
+    ) -> tuple: # a PatchGAN and an LPIPS, None for what cannot be had
         "What draws the two further maps, if it can be had; otherwise a sentence about it."
         try: critic = critic or (load_critic(folder) if folder else None)
         except DitEduError as e: self.missing.append(str(e))

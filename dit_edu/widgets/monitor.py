@@ -57,7 +57,9 @@ class LogTail:
         large: int = 4_000_000, # bytes; of more than that at once only a part is read
     ): self.path, self.points, self.large = Path(path), points, large; self.reset()
 
-    def reset(self): self.mark, self.offset, self.rest, self.last, self.thin = None, 0, b"", None, Thinned(self.points)
+    def reset(self):
+        "Forget all that was read, and begin again at the first line."
+        self.mark, self.offset, self.rest, self.last, self.thin = None, 0, b"", None, Thinned(self.points)
 
     def read(self) -> bool: # is anything new?
         "Take in what was added since the last call."
@@ -75,14 +77,20 @@ class LogTail:
         for line in lines: self.take(line)
         return bool(lines)
 
-    def take(self, line: bytes):
+    def take(self,
+        line: bytes, # of the log
+    ):
+        "Take in one line; what is no step of a training is passed over."
         try: row = json.loads(line)
         except (ValueError, RecursionError): return
         if not isinstance(row, dict) or isinstance(row.get("step"), bool) or not isinstance(row.get("step"), int): return
         self.last = row
         self.thin.add(row)
 
-    def skim(self, f, size):
+    def skim(self,
+        f, # the log, opened for reading bytes
+        size: int, # of the log, in bytes
+    ):
         "Lines here and there, up to shortly before the end."
         begin, end = self.offset, size - self.large // 16
         for k in range(self.points):
@@ -103,7 +111,7 @@ def some_pictures(
 
 
 def small_picture(
-    path: str | Path,
+    path: str | Path, # a picture file
     side: int = 640, # pixels, at most
 ) -> bytes | None: # WebP; None if it cannot be read, perhaps because it is being written
     "A picture as it travels to the page."
@@ -142,6 +150,7 @@ class TrainingMonitor(Widget):
         if content.get("command") == "opened" and self.watch and self.views == 1: self.job.start(self.watching(), on_error=self.fail)
 
     def watching(self):
+        "Look again every few seconds, without end; yield often in between."
         while True:
             until = time.monotonic() + self.every
             while time.monotonic() < until: time.sleep(min(.1, self.every)); yield # often, so that closing is noticed

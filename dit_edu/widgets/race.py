@@ -17,18 +17,27 @@ from .base import Widget, sheet
 # %% ../../nbs/widgets/race.ipynb #b19d4227
 class Counted(torch.nn.Module):
     "A network that counts how often it is asked."
-    def __init__(self, net): super().__init__(); self.net, self.calls = net, 0
+    def __init__(self,
+        net: torch.nn.Module, # any network
+    ): super().__init__(); self.net, self.calls = net, 0
+
     def __getattr__(self, name): # everything else is the network's own
         try: return super().__getattr__(name)
         except AttributeError: return getattr(super().__getattr__("net"), name)
-    def forward(self, *args, **kw): self.calls += 1; return self.net(*args, **kw)
+
+    def forward(self,
+        *args, # what the network takes
+        **kw, # and what it takes by name
+    ):
+        "Count, and ask the network."
+        self.calls += 1; return self.net(*args, **kw)
 
 
 LONG = "heun" # who runs the long one
 
 @torch.no_grad()
 def race(
-    pipe: Pipeline,
+    pipe: Pipeline, # what to sample with
     samplers: tuple = tuple(SAMPLERS), # who runs
     steps: tuple = (5, 10, 20, 40), # how many steps, rising
     long: int = 100, # steps of the run that all are measured against
@@ -87,7 +96,7 @@ class SamplerRace(Widget):
         long: int = 150, # steps of the run that all are measured against
         start: bool = True, # begin at once
         y=0, # a class, by number or name
-        seed: int = 0,
+        seed: int = 0, # of the starting noise
         **kw, # as for Pipeline.steps: guidance_scale, spacing, …
     ):
         if bad := [s for s in samplers if s not in SAMPLERS]: raise DitEduError(f"SamplerRace: there is no sampler {bad[0]!r}; choose from {', '.join(SAMPLERS)}")
@@ -101,6 +110,7 @@ class SamplerRace(Widget):
         if start: self.do_race()
 
     def work(self):
+        "Run the race, one step at a time, and show each picture as it comes."
         seed, y = self.seed, self.y # those of now; the page may change them meanwhile
         total = len(self.names) * sum(self.counts) + self.long # steps
         about = dict(seed=seed, className=self.classes[y] if self.classes else "", guidance=self.kw["guidance_scale"])
@@ -120,5 +130,10 @@ class SamplerRace(Widget):
             if self.note != "done": self.note = "stopped"
             self.running = False
 
-    def do_race(self): self.job.start(self.work(), on_error=self.fail)
-    def do_stop(self): self.job.stop()
+    def do_race(self):
+        "Begin a race with the seed and the class that are set now; one under way is stopped."
+        self.job.start(self.work(), on_error=self.fail)
+
+    def do_stop(self):
+        "End the race after its present step."
+        self.job.stop()
