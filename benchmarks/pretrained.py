@@ -127,5 +127,5 @@ Repeat it: `dit_edu train-vae --config avatars && dit_edu infer-vae --config ava
 
 ## Limits
 
-It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained briefly: look at the samples above, where faults are left in: thumbs often have fragments in place of a face, and some suns are ragged. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']}{' for t from %d to %d' % pipe.defaults['interval'] if 'interval' in pipe.defaults else ''}.
+It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained briefly: look at the samples above, where faults are left in: thumbs often have fragments in place of a face, and some suns and hair are ragged. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']}{' for t from %d to %d' % pipe.defaults['interval'] if 'interval' in pipe.defaults else ''}.
 """, encoding="utf8")
