@@ -3,10 +3,11 @@
 nbdev calls `Lesson` for every notebook (`procs` in settings.ini), whichever engine renders afterwards.
 `python -m dit_edu._site` then writes one reference page per module (`pre-render` in _quarto.yml).
 """
-import ast, io, os, re, sys, textwrap, tokenize
+import ast, io, json, os, re, sys, textwrap, tokenize
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+import yaml
 from execnb.nbio import mk_cell, read_nb
 from nbdev.config import get_config
 from nbdev.doclinks import _nbpath2html
@@ -173,6 +174,12 @@ def landing(text: str) -> str:
     return text.replace("\n## ", f"\n{DOORS}\n\n## ", 1)
 
 
+def spoken(m) -> str:
+    "A cell's caption, or its list of captions, followed by the same as alternative text."
+    said = yaml.safe_load(m.group(1))
+    return f"{m.group(0)}\n#| fig-alt: {json.dumps(said if isinstance(said, str) else ' '.join(said), ensure_ascii=False)}"
+
+
 def one_stream(outputs):
     "What a cell prints in several gulps is one text."
     out = []
@@ -208,7 +215,7 @@ class Lesson(Processor):
             data = o.get("data", {})
             if "text/html" in data or "image/png" in data: data.pop("application/vnd.jupyter.widget-view+json", None)
         if "outputs" in c: c.outputs = one_stream(c.outputs)
-        c.source = CAPTION.sub(r"\g<0>\n#| fig-alt: \1", c.source) # who cannot see the figure hears its caption
+        c.source = CAPTION.sub(spoken, c.source) # who cannot see the figure hears its caption
         if only_imports(c.source): c.source = '#| code-fold: true\n#| code-summary: "imports"\n' + c.source
         if "gpu" in flags and not c.get("outputs"): return [mk_cell("*For a GPU; not run here:*", "markdown"), c]
         if not {"export", "exports"} & flags.keys() or mod is None: return [c]
