@@ -51,7 +51,8 @@ def names() -> dict[str, tuple[str, str]]:
             if any(part.startswith("_") for part in name.split(".")) or mod not in homes(): continue
             if name in found: twice.add(name)
             found[name] = (homes()[mod], name.lower())
-    return {k: v for k, v in found.items() if k not in twice}
+    methods = {k.rsplit(".", 1)[1] for k in found if "." in k}
+    return {k: v for k, v in found.items() if k not in twice | methods} # `encode` alone may be anybody's
 
 
 def relative(target: str, page: str) -> str:
@@ -291,7 +292,7 @@ def signature(name, params) -> str:
     return line if len(line) < 76 else f"{name}(\n    " + ",\n    ".join(parts) + ")"
 
 
-def cell_text(x: str) -> str: return re.sub(r"([|<*_$\[\]])", r"\\\1", x)
+def cell_text(x: str) -> str: return re.sub(r"(?<![\w-])--[\w-]+", r"`\g<0>`", re.sub(r"([|<*_$\[\]])", r"\\\1", x)) # an option keeps its dashes
 def cell_code(x: str) -> str: return "`" + x.replace("|", "\\|") + "`" if x else ""
 
 
