@@ -308,7 +308,7 @@ def parameters(m: Module, params, node=None) -> str:
             for p, n, d in params if p is not None]
     if node is not None:
         kind, what = ast.unparse(node.returns) if node.returns else "", what_returns(m, node)
-        if kind not in ("", "None") or what: rows.append(("**returns**", cell_text(what), cell_code(kind) if kind else "", ""))
+        if kind not in ("", "None") or what: rows.append(("**returns**", cell_text(what), cell_code(kind), ""))
     if not rows: return ""
     return "| | meaning | type | default |\n|:--|:--|:--|:--|\n" + "\n".join("| " + " | ".join(r) + " |" for r in rows)
 
