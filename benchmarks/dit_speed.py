@@ -48,7 +48,7 @@ def main():
     batch = (torch.randn(a.batch, 4, 32, 32), torch.randint(1000, (a.batch,)), torch.randint(1000, (a.batch,)),
              torch.randn(a.batch, 8, 32, 32))
     batch = tuple(v.to(a.device) for v in batch)
-    opts = [torch.optim.AdamW(m.parameters(), 1e-4) for m in (ours, theirs)]
+    opts = [torch.optim.AdamW(m.parameters(), 1e-4, fused=True) for m in (ours, theirs)]
     call_ours = lambda m, x, t, y: m(x, t, y)
     call_theirs = lambda m, x, t, y: m(x, timestep=t, class_labels=y).sample
     runs = {'diffusers, fp32': (theirs, opts[1], batch, call_theirs, False),

@@ -129,6 +129,7 @@ class TrainParams(AutoencoderTraining):
     dit_lr_schedule: Literal["constant", "cosine", "linear"] = "constant" # after the warm-up; cosine and linear fall towards 0 at the last step
     dit_weight_decay: float = 0.0 # decoupled; 0: none; with muon on matrices only
     dit_ema_decay: float = 0.0 # 0: no EMA, as in the seed system
+    dit_class_weights: dict[str, float] = {} # how often a class is visited, by its name, where others count 1; {}: all alike
     dit_img_save_steps: int = 0 # 0: no pictures while training
     # both
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32" # of the arithmetic; tf32: coarser matrix products on GPUs that have them; bf16, fp16: mixed with fp32
@@ -239,6 +240,7 @@ def check_config(
     if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1]): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps, the lower one first, for example [200, 800]")
     if (bad := [k for k, v in cfg.train_params if isinstance(v, int) and not isinstance(v, bool) and v < 1 and (k.endswith(("batch_size", "acc_steps", "epochs")) or k in ("num_samples", "num_grid_rows", "keep_checkpoints", "save_every_steps"))]):
         raise DitEduError(f"train_params.{bad[0]} in {source} is {getattr(cfg.train_params, bad[0])}; it should be at least 1")
+    if (bad := [k for k, v in cfg.train_params.dit_class_weights.items() if not 0 < v < float("inf")]): raise DitEduError(f"train_params.dit_class_weights in {source} gives {bad[0]} {cfg.train_params.dit_class_weights[bad[0]]}; give a number above 0")
     return cfg
 
 # %% ../nbs/13a_config.ipynb #de108fa5

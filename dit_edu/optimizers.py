@@ -103,5 +103,5 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     "The optimiser that a config names."
     if kind == "muon": return Muon(module, lr, betas=betas, weight_decay=weight_decay, dtype=torch.bfloat16 if precision == "bf16" else torch.float32, skip=skip)
-    if kind == "adam": return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay)
+    if kind == "adam": return torch.optim.AdamW(module.parameters(), lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
     raise DitEduError(f"optimizer is {kind!r}; choose adam or muon")

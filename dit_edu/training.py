@@ -29,9 +29,16 @@ def epoch_order(
     n: int, # number of samples in the data set
     seed: int, # the run's seed
     epoch: int, # counted from 0
-) -> np.ndarray: # a permutation of 0 … n-1
+    weights: np.ndarray | None = None, # (n,), how often to visit each sample, relative to the others; None: all alike
+) -> np.ndarray: # (n,) positions; without weights a permutation of 0 … n-1
     "The order in which an epoch visits the data: the same each time it is asked for."
-    return np.random.default_rng(mix(seed, "epoch", epoch)).permutation(n)
+    rng = np.random.default_rng(mix(seed, "epoch", epoch))
+    if weights is None: return rng.permutation(n)
+    # n equal steps along the weights laid end to end, in a shuffled order: a sample of weight 3 (mean 1) is met three times
+    shuffled = rng.permutation(n)
+    ends = np.cumsum(weights[shuffled])
+    at = np.searchsorted(ends, (np.arange(n) + rng.random()) * (ends[-1] / n), side="right").clip(max=n - 1)
+    return rng.permutation(shuffled[at])
 
 # %% ../nbs/13_training.ipynb #0a6bc70a
 @dataclass
@@ -51,11 +58,12 @@ def plan_step(
     seed: int = 0, # the run's seed
     rank: int = 0, # this process
     world: int = 1, # how many processes
+    weights: np.ndarray | None = None, # see epoch_order
 ) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
     "What the given step trains on: a pure function, so that any step can be asked for at any time."
     micro, window = batch_size * world, batch_size * world * acc_steps
     epoch, k = divmod(step, math.ceil(n / window))
-    chosen = epoch_order(n, seed, epoch)[k * window:(k + 1) * window]
+    chosen = epoch_order(n, seed, epoch, weights)[k * window:(k + 1) * window]
     out = []
     for start in range(0, len(chosen), micro):
         part = chosen[start:start + micro]
@@ -206,6 +214,7 @@ class TrainSettings:
     save_every: int = 1000 # steps between checkpoints
     keep: int = 2 # checkpoints to keep
     flip: bool = False # mirror half of the images, decided by (seed, epoch, index)
+    weights: np.ndarray | None = None # (n,), how often each sample is visited, relative to the others; None: all alike
     num_workers: int = 0 # processes that load data
     tensorboard: bool = False # write the log for TensorBoard too; needs the package tensorboard
     fingerprint: dict = field(default_factory=dict) # what resuming must find unchanged
@@ -300,7 +309,7 @@ def plan(self: Trainer,
     step: int, # global step, from 0
 ) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
     "What this process trains on at a step."
-    return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world)
+    return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world, self.s.weights)
 
 @patch
 def batches(self: Trainer,
