@@ -241,8 +241,8 @@ def load(
 ) -> tuple: # the network, and the meta data it was saved with
     "Read a network back."
     state, meta = load_weights(path)
-    if not (meta or {}).get('config'):
-        raise DitEduError(f"{path} holds weights but no DiT config; build the DiT yourself and use load_state_dict.")
+    if (meta or {}).get('model') != 'DiT':
+        raise DitEduError(f"{path} holds weights but is no DiT saved by dit_edu; build the DiT yourself and use load_state_dict.")
     model = cls(**meta['config'])
     model.load_state_dict(state)
     return model, meta

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from .core import DitEduError, default_device, read_json, save_weights, state_hash, write_json
+from .training import read_ahead
 
 # %% ../nbs/15_latents.ipynb #06f773aa
 def raw_moments(
@@ -115,16 +116,23 @@ def _brief(this, that, room=60):
 # %% ../nbs/15_latents.ipynb #5ee09e0e
 def _read_index(folder):
     "The table of contents; None for an empty folder; an error for somebody else's."
-    if (folder / "index.json").is_file():
-        index = read_json(folder / "index.json")
-        if isinstance(index, dict) and index.get("format") == FORMAT: return index
+    if (path := folder / "index.json").is_file():
+        index = read_json(path)
+        if not _is_foreign(path): return index
     files = [f.name for f in sorted(folder.iterdir()) if not f.name.startswith(".")] if folder.is_dir() else []
     if files: raise DitEduError(f"{folder} holds files that are no latents of this format ({', '.join(files[:3])}); "
                                 "choose another folder, or pass rebuild=True to cache_latents to write beside them.")
 
+def _is_foreign(path):
+    "Does this index.json belong to another program? A broken one is taken for ours."
+    try: index = read_json(path)
+    except DitEduError: return False
+    return not isinstance(index, dict) or index.get("format") != FORMAT
+
 def _start(folder, facts, shard_size, flips, dtype, rebuild):
     "The table of contents to work from: the one found, if it still holds, or a new one."
-    if rebuild and folder.is_dir():
+    if rebuild and (folder / "index.json").is_file():
+        if _is_foreign(folder / "index.json"): raise DitEduError(f"{folder / 'index.json'} belongs to something else than latents, and would be overwritten; choose another folder.")
         for f in [*folder.glob("shard-*.safetensors"), *folder.glob("index.json"), *folder.glob("keys.json")]: f.unlink()
     index = None if rebuild else _read_index(folder)
     if index is None: return dict(format=FORMAT, **facts, shard_size=shard_size, flips=bool(flips), dtype=dtype or "float32", finished=False)
@@ -138,7 +146,7 @@ def _start(folder, facts, shard_size, flips, dtype, rebuild):
 def _encode_shards(vae, dataset, spans, batch_size, flips, num_workers, device, dtype, bar):
     "Yield the tensors and the sums of one shard after another; batches never straddle two shards."
     batches = [list(range(i, min(i + batch_size, hi))) for lo, hi in spans for i in range(lo, hi, batch_size)]
-    loader = iter(DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, generator=torch.Generator()))
+    loader = read_ahead(DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, generator=torch.Generator()))
     for lo, hi in spans:
         parts, sums = {}, 0
         for _ in range(lo, hi, batch_size):
@@ -230,8 +238,8 @@ def cache_latents(
     spans = [(lo, min(lo + index["shard_size"], len(dataset))) for lo in range(0, len(dataset), index["shard_size"])]
     todo = [s for s in spans if not _is_done(_shard_path(folder, s[0], index), index)]
     if todo or not index["finished"]:
+        write_json(folder / "index.json", index | dict(finished=False)) # first: it says whose folder this is
         write_json(folder / "keys.json", _keys(dataset))
-        write_json(folder / "index.json", index | dict(finished=False))
         _write_shards(vae, dataset, folder, index, todo, batch_size, num_workers, device, progress)
         _finish(folder, index, spans)
     return LatentCache(folder, vae, dataset)

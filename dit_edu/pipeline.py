@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'start_noise', 'Pipeline', 'pick_steps', 'x0_strip', 'save_animation', 'save_samples', 'build_diffusion',
-           'load_run', 'load_pretrained', 'export_run']
+           'diffusion_facts', 'load_run', 'load_pretrained', 'export_run']
 
 # %% ../nbs/17_pipeline.ipynb #7de894ef
 import json
@@ -166,7 +166,7 @@ def save_samples(
     for step in tqdm(pipe.steps(n, **kw), total=total or kw.get("steps"), disable=not progress, desc="sampling", unit="step"):
         path = folder/f"x0_{step.t}.png"
         save_image(image_grid(pipe.decode(step.x0), ncols=columns), path)
-        few.append(Step(step.t, step.xt[:1].clone(), step.x0[:1].clone(), step.eps[:1], step.i))
+        few.append(Step(step.t, step.xt[:1].clone(), step.x0[:1].clone(), step.eps[:1].clone(), step.i))
     now = {f"x0_{s.t}.png" for s in few}
     for old in folder.glob("x0_[0-9]*.png"): # of an earlier sampling with other timesteps
         if old.name not in now: old.unlink()
@@ -184,6 +184,14 @@ def build_diffusion(
     return Diffusion(schedule, p.target, p.timestep_sampling, p.loss_weighting, cfg.dit_params.learn_sigma)
 
 
+def diffusion_facts(
+    cfg: Config, # its diffusion_params
+) -> dict: # what a transformer that was trained so has to be sampled with
+    "What of the diffusion a trained transformer depends on."
+    used = ["schedule", "target", "num_timesteps"] + ["beta_start", "beta_end"] * (cfg.diffusion_params.schedule not in ("cosine", "flow"))
+    return {k: getattr(cfg.diffusion_params, k) for k in used}
+
+
 def load_run(
     cfg: Config, # its task_name says where, its names say what
     device: str | torch.device | None = None, # None: the best there is
@@ -197,6 +205,9 @@ def load_run(
     vae, _ = VAE.load(vae_path)
     if meta.get("vae", now := state_hash(vae.state_dict())) != now:
         raise DitEduError(f"{path} was trained on the latents of another autoencoder than {vae_path}; train the transformer again, or put its own autoencoder back")
+    now = diffusion_facts(cfg)
+    if (was := meta.get("diffusion", now)) != now:
+        raise DitEduError(f"{path} was trained with {was} and the config says {now}; correct diffusion_params, or take the run's own dit_config.yaml")
     if "latents_mean" in meta: vae.set_latent_stats(torch.tensor(meta["latents_mean"]), torch.tensor(meta["latents_std"]))
     p = cfg.diffusion_params
     defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, guidance_scale=p.guidance_scale if dit.num_classes else 1.)

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['BUCKETS', 'DiTTask', 'sample_weights', 'build_dit', 'trained_vae', 'run_latents', 'latent_picture', 'infer_vae',
-           'save_preview', 'train_dit']
+           'save_preview', 'start_from', 'train_dit']
 
 # %% ../nbs/16_train_dit.ipynb #3856ece1
 from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from .core import DitEduError, image_grid, save_image, state_hash, to_01
+from .core import DitEduError, image_grid, load_weights, save_image, state_hash, to_01
 from .config import Config, load_config, save_config
 from .data import make_dataset
 from .diffusion import Diffusion, sample_timesteps
@@ -180,6 +180,20 @@ def _hw(dit):
     return (size, size) if isinstance(size, int) else size
 
 # %% ../nbs/16_train_dit.ipynb #0e19de09
+def start_from(
+    dit: DiT, # gets the weights
+    path: str | Path, # of a trained transformer
+    facts: dict, # of the training to come: vae, classes and diffusion are compared
+):
+    "Begin with the weights of a trained transformer, if it read the same latents and labels and predicted the same target."
+    state, meta = load_weights(path)
+    says = dict(vae="the latents of another autoencoder", classes=f"the classes {meta.get('classes')}", diffusion=f"the diffusion {meta.get('diffusion')}")
+    for k, words in says.items():
+        if meta.get(k, facts[k]) != facts[k]: raise DitEduError(f"{path} was trained on {words}; train_params.dit_start_from needs a transformer that was trained on the same, leave it out or name another")
+    try: dit.load_state_dict(state)
+    except DitEduError as e: raise DitEduError(f"train_params.dit_start_from, {path}, does not fit: {e}") from None
+
+
 def train_dit(
     cfg: Config, # the run's config
     resume: bool = False, # go on from the last checkpoint, if there is one
@@ -187,7 +201,7 @@ def train_dit(
     rebuild_latents: bool = False, # delete the cache that is there, valid or not, and encode again, if the config saves latents
 ) -> Path: # the trained transformer's file
     "Train the DiT that a config describes, on the run's own autoencoder."
-    from dit_edu.pipeline import build_diffusion
+    from dit_edu.pipeline import build_diffusion, diffusion_facts
     t, path = cfg.train_params, cfg.path("dit_ckpt_name")
     vae, images = trained_vae(cfg), make_dataset(cfg.dataset_params)
     classes = class_names(cfg, images)
@@ -199,13 +213,14 @@ def train_dit(
     if t.save_latents: vae.set_latent_stats(data.mean, data.std)
     torch.manual_seed(mix(t.seed, "dit weights"))
     dit = build_dit(cfg, len(classes))
+    facts = dict(vae=state_hash(vae.state_dict()), classes=classes, diffusion=diffusion_facts(cfg), latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())
+    if t.dit_start_from and not any(folder.glob("checkpoints/dit_*.safetensors")): start_from(dit, t.dit_start_from, facts)
     task = DiTTask(dit, build_diffusion(cfg), t.dit_lr, t.dit_weight_decay, None if t.save_latents else vae, (vae.latents_mean, vae.latents_std), t.dit_optimizer, t.precision)
     settings = run_settings(cfg, "dit")
-    settings.fingerprint["the autoencoder's hash"] = state_hash(vae.state_dict())
+    settings.fingerprint["the autoencoder's hash"] = facts["vae"]
     settings.weights = weights
     settings.flip = t.latent_flips if t.save_latents else cfg.dataset_params.flip
     trainer = Trainer(task, data, settings, folder, "dit", acc)
-    facts = dict(vae=state_hash(vae.state_dict()), classes=classes, latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())
 
     def write(trainer):
         with trainer.averaged("dit"): dit.save(path, facts | {"step": trainer.step, "ema_decay": t.dit_ema_decay})

@@ -128,11 +128,15 @@ def open_run(
 ) -> Path: # the run's folder, existing
     "Make or reopen the folder of a run; never write over a finished or half-finished training."
     folder = Path(cfg.train_params.task_name)
-    there = ckpt.exists() or any((folder/"checkpoints").glob(f"{part}_*.safetensors"))
-    if there and not resume:
-        raise DitEduError(f"{folder} already holds a {part} training; go on with --resume, or choose another train_params.task_name, or remove {ckpt} and {folder/'checkpoints'}")
+    begun = folder/"checkpoints"/f"{part}_*.safetensors"
+    halfway = any(begun.parent.glob(begun.name))
+    if (ckpt.exists() or halfway) and not resume:
+        raise DitEduError(f"{folder} already holds a {part} training; go on with --resume, or choose another train_params.task_name, or remove {ckpt} and {begun}")
+    if ckpt.exists() and not halfway:
+        raise DitEduError(f"{ckpt} is finished and there is no checkpoint {begun} to go on from; choose another train_params.task_name, or remove the file to train afresh")
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise DitEduError(f"the run's folder {folder} cannot be made ({e.strerror}); choose another train_params.task_name") from None
+    for left in [*folder.glob(f".{part}_*.tmp*"), *begun.parent.glob(f".{part}_*.tmp*")]: left.unlink(missing_ok=True) # of a run that was killed while it wrote
     return folder
 
 
@@ -142,8 +146,8 @@ def _fingerprint(cfg, part):
     free = {"sampler", "sampling_steps", "guidance_scale", "guidance_interval", "grad_checkpointing"}
     flat = {f"{s}.{k}": v for s in keep for k, v in getattr(cfg, s).model_dump().items() if k not in free}
     prefix = "autoencoder_" if part == "vae" else "dit_"
-    own = {k: getattr(cfg.train_params, f"{prefix}{k}") for k in ("batch_size", "acc_steps")}
-    return flat | {f"train_params.{prefix}{k}": v for k, v in own.items()} | {"train_params.seed": cfg.train_params.seed}
+    own = [f"{prefix}batch_size", f"{prefix}acc_steps", "seed"] + (["dit_weight_decay", "save_latents", "latent_flips"] if part == "dit" else [])
+    return flat | {f"train_params.{k}": getattr(cfg.train_params, k) for k in own}
 
 
 def run_settings(

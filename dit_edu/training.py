@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mix', 'epoch_order', 'Micro', 'plan_step', 'Draws', 'lr_factor', 'EMA', 'pack', 'unpack', 'Task', 'TrainSettings',
-           'make_accelerator', 'flip_of', 'fetch', 'Trainer', 'read_log', 'fit']
+           'make_accelerator', 'flip_of', 'read_ahead', 'fetch', 'Trainer', 'read_log', 'fit']
 
 # %% ../nbs/13_training.ipynb #734fc360
 import contextlib, hashlib, json, math, time
@@ -234,7 +234,8 @@ def make_accelerator(
     if old and old.get("_mixed_precision") != kinds[precision]: AcceleratorState._reset_state()
     # buffers here are constants (positions), so broadcasting them at each forward would be wasted
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(mixed_precision=kinds[precision], kwargs_handlers=[ddp])
+    try: return Accelerator(mixed_precision=kinds[precision], kwargs_handlers=[ddp])
+    except ValueError as e: raise DitEduError(f"precision {precision} cannot be had on this machine ({e}); use bf16 or fp32") from None
 
 # %% ../nbs/13_training.ipynb #0088fcb2
 def flip_of(
@@ -255,6 +256,14 @@ class _Asked(torch.utils.data.Dataset):
         return {k: v for k, v in item.items() if k != "key"}
 
 
+def read_ahead(
+    loader: torch.utils.data.DataLoader, # with workers or without
+):
+    "Yield its batches; what a worker says is wrong arrives as the one sentence it was, without the worker's traceback."
+    try: yield from loader
+    except DitEduError as e: raise DitEduError(str(e).strip().splitlines()[-1].removeprefix("dit_edu.core.DitEduError: ")) from None
+
+
 def fetch(
     dataset, # anything with __len__ and either .batch(indices, flips) or .get(i, flip)
     asked: list[list[tuple[int, bool]]], # for each micro-batch to come, its (index, flip) pairs
@@ -264,8 +273,8 @@ def fetch(
     if hasattr(dataset, "batch"):
         for pairs in asked: yield dataset.batch([i for i, _ in pairs], [f for _, f in pairs])
     else:
-        yield from torch.utils.data.DataLoader(_Asked(dataset), batch_sampler=asked, num_workers=num_workers,
-                                               prefetch_factor=4 if num_workers else None)
+        yield from read_ahead(torch.utils.data.DataLoader(_Asked(dataset), batch_sampler=asked, num_workers=num_workers,
+                                                          prefetch_factor=4 if num_workers else None, generator=torch.Generator()))
 
 # %% ../nbs/13_training.ipynb #e03501a5
 class Trainer:
@@ -289,10 +298,10 @@ class Trainer:
             for m in task.modules.values(): m.compile()
         # `wrapped` are what micro_step calls (autocast, data parallel); `modules` stay the plain networks
         task.wrapped = {k: self.acc.prepare_model(m) for k, m in task.modules.items()}
-        task.optimizers = {k: self.acc.prepare_optimizer(o) for k, o in task.optimizers.items()}
         task.accelerator = self.acc
         self.base_lr = {k: [g["lr"] for g in o.param_groups] for k, o in task.optimizers.items()}
         window = settings.batch_size * settings.acc_steps * self.world
+        self.fingerprint = settings.fingerprint | {"the number of images": len(dataset), "the number of images in a step, over all processes,": window}
         self.steps_per_epoch = math.ceil(len(dataset) / window)
         self.total = settings.epochs * self.steps_per_epoch
         if settings.max_steps is not None: self.total = min(self.total, settings.max_steps)
@@ -357,12 +366,17 @@ def update(self: Trainer,
     step: int, # global step, from 0
 ) -> dict: # the learning rate, and the norm of each network's gradient before clipping
     "Clip, step every optimiser that has gradients, move the average."
-    log = {"lr": next(iter(self.task.optimizers.values())).param_groups[0]["lr"]}
-    for k, opt in self.task.optimizers.items():
-        params = [p for p in self.task.modules[k].parameters() if p.grad is not None]
-        if not params: continue
-        log[f"grad_norm_{k}"] = float(self.acc.clip_grad_norm_(params, self.s.clip or math.inf))
-        opt.step(); opt.zero_grad(set_to_none=True)
+    optimizers, scaler = self.task.optimizers, self.acc.scaler # a scaler only with fp16
+    log = {"lr": next(iter(optimizers.values())).param_groups[0]["lr"]}
+    grads = {k: [p for p in self.task.modules[k].parameters() if p.grad is not None] for k in optimizers}
+    used = {k: optimizers[k] for k in optimizers if grads[k]}
+    for k, opt in used.items():
+        if scaler: scaler.unscale_(opt)
+        log[f"grad_norm_{k}"] = float(nn.utils.clip_grad_norm_(grads[k], self.s.clip or math.inf))
+    for opt in used.values():
+        scaler.step(opt) if scaler else opt.step()
+        opt.zero_grad(set_to_none=True)
+    if scaler: scaler.update() # once, after all: it forgets which gradients were unscaled
     for k, ema in self.ema.items(): ema.update(self.task.modules[k], step)
     return log
 
@@ -423,7 +437,7 @@ def save(self: Trainer):
         folder = self.folder/"checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(folder/f"{self.name}_{self.step:08d}.safetensors", tensors,
-                     {"tree": tree, "step": self.step, "fingerprint": self.s.fingerprint})
+                     {"tree": tree, "step": self.step, "fingerprint": self.fingerprint})
         for old in self.checkpoints()[:-self.s.keep]: old.unlink()
     self.acc.wait_for_everyone()
 
@@ -433,10 +447,13 @@ def load(self: Trainer):
     "Go on from the newest checkpoint; the step decides data, noise and learning rate, so nothing else is needed."
     found = self.checkpoints()
     if not found: return False
-    tensors, meta = load_weights(found[-1])
-    if not meta or "tree" not in meta: raise DitEduError(f"{found[-1]} is not a training checkpoint; remove it to go on from an earlier one")
+    try: tensors, meta = load_weights(found[-1])
+    except DitEduError: tensors, meta = {}, {}
+    if "tree" not in meta:
+        way = f"remove it, and training goes on from {found[-2].name}" if len(found) > 1 else "there is no earlier one, so choose another task_name to start afresh"
+        raise DitEduError(f"{found[-1]} is broken, cut short or no training checkpoint; {way}")
     for key, was in meta["fingerprint"].items():
-        now = self.s.fingerprint.get(key)
+        now = self.fingerprint.get(key)
         if now != was: raise DitEduError(f"{key} was {was!r} when {found[-1]} was written and is {now!r} now; set it back, or choose another task_name to start afresh")
     state = unpack(meta["tree"], tensors)
     for k, m in self.task.modules.items(): m.load_state_dict(state["modules"][k])
@@ -465,39 +482,41 @@ def fit(
     resume: bool = False, # go on from the newest checkpoint, if there is one
     on_step=None, # called as on_step(trainer, log) on the main process: pictures
     progress: bool = True, # show a bar with loss, images/s and time left
-    on_save=None, # called as on_save(trainer) on the main process before each checkpoint: the weights that people use
+    on_save=None, # called as on_save(trainer) on the main process after each checkpoint: the weights that people use
     on_start=None, # called as on_start(trainer) on the main process once it is sure that training goes ahead
 ) -> list[dict]: # the whole log
     "Run a training to its end with log, checkpoints, progress bar and pictures."
     from tqdm.auto import tqdm
     if resume: trainer.load()
     main, path = trainer.acc.is_main_process, trainer.folder/f"{trainer.name}_log.jsonl"
-    rows = [r for r in read_log(path) if r["step"] <= trainer.step] if main and resume else []
+    kept = [r for r in read_log(path) if r["step"] <= trainer.step] if main and resume else []
+    start = time.time() - (kept[-1]["seconds"] if kept else 0)
     if main:
         if on_start: on_start(trainer)
-        with atomic_write(path) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf8")
+        with atomic_write(path) as tmp: tmp.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf8")
         if trainer.step >= trainer.total and on_save: on_save(trainer) # finished before; the weights may be missing
+    del kept # from here on the file alone remembers: a log can outgrow the memory
     bar = tqdm(total=trainer.total, initial=trainer.step, disable=not (main and progress), desc=trainer.name, unit="step", dynamic_ncols=True)
     board = _tensorboard(trainer) if trainer.s.tensorboard and main else None
     log_file = path.open("a", encoding="utf8") if main else contextlib.nullcontext()
-    start = time.time() - (rows[-1]["seconds"] if rows else 0)
     with log_file, bar:
         for log in trainer.steps():
             log["seconds"] = round(time.time() - start, 3)
-            rows.append(log); bar.update()
+            bar.update()
             if main:
                 log_file.write(json.dumps(log) + "\n"); log_file.flush()
                 bar.set_postfix(loss=f"{log['loss']:.4f}", img_s=f"{log['images_per_s']:.0f}")
                 if board: [board.add_scalar(f"{trainer.name}/{k}", v, log["step"]) for k, v in log.items() if isinstance(v, (int, float))]
             if main and on_step: on_step(trainer, log)
             if trainer.step % trainer.s.save_every == 0 or trainer.step == trainer.total:
-                if main and on_save: on_save(trainer) # before the checkpoint: a kill in between repeats these steps, and loses nothing
-                trainer.save()
+                trainer.save() # first: after a kill in between, going on writes the weights again
+                if main and on_save: on_save(trainer)
+                trainer.acc.wait_for_everyone()
     if board: board.close()
-    return rows
+    return read_log(path)
 
 # %% ../nbs/13_training.ipynb #da43605a
 def _tensorboard(trainer):
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise DitEduError("tensorboard is switched on but not installed: pip install tensorboard, or set train_params.tensorboard=false") from None
-    return SummaryWriter(trainer.folder/"tensorboard")
+    return SummaryWriter(trainer.folder/"tensorboard", purge_step=trainer.step + 1) # steps that are run again appear once

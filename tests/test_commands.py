@@ -61,6 +61,14 @@ def trained(finished, tmp_path):
     ("autoencoder_params.down_channels=8", ["autoencoder_params.down_channels", "8", "list"]),
     ("diffusion_params.schedule=linaer", ["diffusion_params.schedule", "'linaer'", "linear"]),
     ("train_params.dit_batch_size=0", ["train_params.dit_batch_size", "at least 1"]),
+    ("dit_params.num_heads=0", ["dit_params.num_heads", "at least 1"]),
+    ("autoencoder_params.down_channels=[8, 0]", ["autoencoder_params.down_channels.1", "at least 1"]),
+    ("train_params.num_workers=-1", ["train_params.num_workers", "at least 0"]),
+    ("train_params.dit_lr=-1", ["train_params.dit_lr", "above 0"]),
+    ("train_params.dit_lr=.nan", ["train_params.dit_lr", "finite"]),
+    ("train_params.dit_ema_decay=1", ["train_params.dit_ema_decay", "below 1"]),
+    ("train_params.dit_ckpt_name=''", ["train_params.dit_ckpt_name", "empty"]),
+    ("train_params.dit_ckpt_name=vae_autoencoder_ckpt.pth", ["dit_ckpt_name", "vae_autoencoder_ckpt_name", "same file"]),
     ("dit_params.patch_size=3", ["dit_params.patch_size 3", "latent, 8 wide"]),
     ("dataset_params.im_size=15", ["dataset_params.im_size 15", "multiple of 2"]),
     ("dit_params.num_heads=5", ["hidden_size 32", "num_heads 5"]),
@@ -84,6 +92,8 @@ def test_a_wrong_key(fresh, refused, change, says): refused(fresh, "train-vae", 
     ("colon.yaml", "train_params: {seed: 1", ["colon.yaml", "YAML"]),
     ("flat.yaml", "seed: 1", ["seed", "flat.yaml", "section"]),
     ("list.yaml", "- 1", ["list.yaml", "section"]),
+    ("numbers.yaml", "1: {seed: 1}", ["1", "numbers.yaml", "words"]),
+    ("deep.yaml", "train_params: {1: 2}", ["train_params", "deep.yaml", "words"]),
     ("photo.yaml", "\0\0", ["photo.yaml", "YAML"]),
 ])
 def test_a_wrong_config_file(tmp_path, refused, name, text, says):
@@ -182,6 +192,24 @@ def test_a_pickle_is_never_opened(finished, tmp_path, refused):
     (folder/"run"/DIT).write_bytes(b"\x80\x04cposix\nsystem\n(Vtouch opened\ntR.")
     refused(folder, "sample", says=[DIT, "pickle"])
     assert not (folder/"opened").exists()
+
+
+def test_an_autoencoder_offered_as_transformer(finished, tmp_path, refused):
+    folder = tmp_path/"work"
+    shutil.copytree(finished, folder)
+    shutil.copy(folder/"run"/VAE, folder/"run"/DIT)
+    refused(folder, "sample", says=[DIT, "no DiT"])
+
+
+@pytest.mark.parametrize("change", ["schedule=cosine", "target=v", "num_timesteps=10", "beta_end=0.03"])
+def test_sampling_otherwise_than_trained(finished, refused, change):
+    key, value = change.split("=")
+    refused(finished, "sample", f"diffusion_params.{change}", says=[DIT, key, value, "dit_config.yaml"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_fp16_without_a_gpu(fresh, refused):
+    refused(fresh, "train-vae", "train_params.precision=fp16", says=["fp16", "bf16"])
 
 
 def test_latents_of_a_vae_that_was_trained_again(trained, refused, run):

@@ -164,6 +164,8 @@ def test_foreign_partial_and_broken_folders(tmp_path, data):
     with pytest.raises(DitEduError): LatentCache(folder)
     write_json(folder / "index.json", {"something": "else"})
     with pytest.raises(DitEduError, match="no latents of this format"): LatentCache(folder)
+    with pytest.raises(DitEduError, match="index.json belongs to something else"): cache(vae, data, folder, rebuild=True)
+    assert read_json(folder / "index.json") == {"something": "else"} and list(folder.glob("shard-*"))
 
 
 def test_a_full_disk_is_one_sentence_and_goes_on_later(tmp_path, data):

@@ -88,6 +88,7 @@ def test_killed_three_times(part, alone, tmp_path, start, run):
     assert [r["step"] for r in want] == list(range(1, TOTAL + 1))
     assert got == want, f"seed {seed}, stops {stops}"
     assert contents(folder/"run", part) == contents(alone/"run", part), f"seed {seed}, stops {stops}"
+    assert not list((folder/"run").rglob(".*.tmp*"))
 
 
 def test_the_log_is_worth_comparing(alone):
@@ -134,8 +135,11 @@ def test_more_steps_can_be_added(part, alone, tmp_path, run):
 def test_a_half_written_log_line(part, alone, tmp_path, start, run):
     folder = unfinished(alone, tmp_path/"work", part, start)
     with open(folder/"run"/f"{part}_log.jsonl", "a") as f: f.write('{"step": 99, "loss": 0.1')
+    left = [folder/"run"/sub/f".{part}_x-7-abcdef.tmp.safetensors" for sub in ("", "checkpoints")] # and so are files that were being written
+    for f in left: f.write_bytes(b"half")
     run(COMMAND[part], "-c", "config.yaml", "--resume", cwd=folder)
     assert log_of(folder/"run", part) == log_of(alone/"run", part)
+    assert not any(f.exists() for f in left)
 
 
 @pytest.mark.parametrize("part", COMMAND)
@@ -148,15 +152,30 @@ def test_refusals(part, alone, tmp_path, start, run):
     refused(run, part, folder, "--resume", "train_params.seed=8", says=["train_params.seed", "3", "8"])
     refused(run, part, folder, "--resume", "autoencoder_params.num_mid_layers=2", says=["num_mid_layers"])
     refused(run, part, folder, "--resume", f"train_params.{prefix}_optimizer={'adam' if part == 'vae' else 'muon'}", says=["optimizer", part, newest.name])
-    if part == "dit": refused(run, part, folder, "--resume", "diffusion_params.target=v", says=["target", "'eps'", "'v'"])
+    if part == "dit":
+        refused(run, part, folder, "--resume", "diffusion_params.target=v", says=["target", "'eps'", "'v'"])
+        refused(run, part, folder, "--resume", "train_params.dit_weight_decay=0.1", says=["dit_weight_decay", "0.0", "0.1"])
+        refused(run, part, folder, "--resume", "train_params.latent_flips=false", says=["latent_flips", "True", "False"])
+    else: # the transformer's latents are stale then, which is another sentence
+        shutil.copy(folder/"images/red/0.png", folder/"images/red/more.png")
+        refused(run, part, folder, "--resume", says=["number of images", "21", "22", newest.name])
+        (folder/"images/red/more.png").unlink()
     whole = newest.read_bytes()
-    newest.write_bytes(whole[:len(whole) // 2])
-    refused(run, part, folder, "--resume", says=[newest.name])
-    newest.write_bytes(b"")
-    refused(run, part, folder, "--resume", says=[newest.name])
+    for broken in (whole[:len(whole) // 2], b""):
+        newest.write_bytes(broken)
+        refused(run, part, folder, "--resume", says=[newest.name, "remove it", f"{part}_00000004.safetensors"])
     newest.unlink() # as the sentence says: an earlier one is there, and is enough
     run(COMMAND[part], "-c", "config.yaml", "--resume", cwd=folder)
     assert contents(folder/"run", part) == contents(alone/"run", part)
+
+
+@pytest.mark.parametrize("part", COMMAND)
+def test_finished_weights_without_checkpoints_are_kept(part, alone, tmp_path, run):
+    "A run that was copied or exported: going on would begin at step 0 and write over them."
+    folder = tmp_path/"work"
+    shutil.copytree(alone, folder)
+    for f in (folder/"run/checkpoints").glob(f"{part}_*"): f.unlink()
+    refused(run, part, folder, "--resume", says=[WEIGHTS[part][0], "finished", f"{part}_*", "task_name"])
 
 
 @pytest.mark.parametrize("part", COMMAND)

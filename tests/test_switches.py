@@ -1,10 +1,13 @@
 "Switches of a training that other tests leave alone."
+import shutil
 from functools import partialmethod
 
-import torch
+import pytest, torch
 
 from dit_edu.config import load_config
+from dit_edu.core import DitEduError, load_weights
 from dit_edu.train_vae import train_vae
+from dit_edu.training import Task, Trainer, TrainSettings, make_accelerator, read_ahead
 from runs import draw_images, log_of, write_config
 
 
@@ -26,3 +29,60 @@ def test_a_compiled_vae_gan_gets_past_the_step_where_the_discriminator_joins(tmp
 def test_no_pictures_when_none_are_asked_for(tmp_path, monkeypatch):
     assert len(trained(tmp_path, monkeypatch, **{"train_params.autoencoder_img_save_steps": 0})) == 6
     assert not list((tmp_path/"run").glob("vae_autoencoder_samples/*"))
+
+
+class Two(Task):
+    "Two networks that get their gradients one after the other, as autoencoder and discriminator do."
+    def __init__(self):
+        torch.manual_seed(0)
+        self.modules = {k: torch.nn.Linear(3, 2) for k in "ab"}
+        self.optimizers = {k: torch.optim.SGD(m.parameters(), lr=1.) for k, m in self.modules.items()}
+
+    def micro_step(self, batch, draws, step, backward):
+        for m in self.modules.values(): backward(loss := m(batch["x"]).square().mean())
+        return {"loss": loss.detach()}
+
+
+class Rows:
+    def __len__(self): return 4
+    def batch(self, indices, flips): return {"x": torch.tensor(indices).float()[:, None] + torch.arange(3.)}
+
+
+def test_fp16_undoes_its_scale_once_for_each_network(tmp_path):
+    weights = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.)):
+        acc = make_accelerator("fp32")
+        acc.scaler = scaler
+        trainer = Trainer(task := Two(), Rows(), TrainSettings(batch_size=4, epochs=3, clip=0.5), tmp_path, "t", acc)
+        logs = list(trainer.steps())
+        weights.append([m.weight.detach() for m in task.modules.values()])
+        assert all(log["grad_norm_a"] > 0.5 for log in logs[:1]) # so clipping matters, and it needs the true size
+    torch.testing.assert_close(*weights)
+
+
+class Broken(torch.utils.data.Dataset):
+    def __len__(self): return 4
+    def __getitem__(self, i): raise DitEduError("cat.jpg is broken; mend it.")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_worker_says_one_sentence(workers):
+    with pytest.raises(DitEduError) as e: list(read_ahead(torch.utils.data.DataLoader(Broken(), num_workers=workers)))
+    assert str(e.value) == "cat.jpg is broken; mend it."
+
+
+def test_a_transformer_that_starts_from_another(finished, run, tmp_path):
+    def train(name, *more, rc=0):
+        (tmp_path/name).mkdir()
+        for f in ("images", "run/vae_latents"): shutil.copytree(finished/f, tmp_path/name/f)
+        for f in ("config.yaml", "run/vae_autoencoder_ckpt.safetensors"): shutil.copy(finished/f, tmp_path/name/f)
+        return run("train-dit", "-c", "config.yaml", "train_params.dit_max_steps=1", "train_params.dit_lr=1e-9", *more, cwd=tmp_path/name, rc=rc)
+    weights = lambda folder: load_weights(folder/"run/dit_ckpt.safetensors")[0]
+    trained = f"train_params.dit_start_from={finished/'run/dit_ckpt.safetensors'}"
+    near = lambda a, b: max((a[k] - b[k]).abs().max() for k in b)
+    train("anew"), train("on", trained)
+    assert near(weights(tmp_path/"on"), weights(finished)) < 1e-6 < near(weights(tmp_path/"anew"), weights(finished))
+    for name, more, says in (("v", ["diffusion_params.target=v"], "target"), ("wide", ["dit_params.hidden_size=64"], "dit_ckpt.safetensors, does not fit"), ("none", ["train_params.dit_start_from=none.safetensors"], "none.safetensors"),
+                             ("unlabelled", ["dit_params.conditional=false"], "classes ['green', 'red']")):
+        p = train(name, trained, *more, rc=2)
+        assert says in p.stderr and "Traceback" not in p.stderr and not (tmp_path/name/"run/dit_ckpt.safetensors").exists(), p.stderr
