@@ -15,7 +15,7 @@ class BuildWithNotebooks(build_py):
     def run(self):
         super().run()
         if self.editable_mode: return # nbs/ itself is there
-        for nb in (here/"nbs").rglob("*.ipynb"):
+        for nb in [*(here/"nbs").rglob("*.ipynb"), *(here/"nbs").glob("images/*")]:
             if any(part.startswith((".", "_")) for part in nb.relative_to(here/"nbs").parts): continue
             to = Path(self.build_lib)/"dit_edu"/"notebooks"/nb.relative_to(here/"nbs")
             to.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --run avatars
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --run avatars_on
 
-Writes metrics.json, README.md (the card) and samples.png into dit_edu/pretrained/. Every number in the card comes from here.
+Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/. Every number in the card comes from here.
+The run's logs say how the last part of the training went; what metrics.json says of earlier parts is kept.
 """
 import argparse
 import json
@@ -10,18 +11,20 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dit_edu.core import count_params, image_grid, save_image, to_01, write_json
+from dit_edu.config import load_config
+from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, write_json
 from dit_edu.data import AVATAR_CLASSES, AvatarDataset
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
 from dit_edu.pipeline import load_pretrained
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--run", default="avatars"); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--run", default="avatars_on"); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -83,9 +86,17 @@ m["near_copies"] = dict(n=300, measure="Euclidean distance of images averaged to
                         share_of_samples_nearer_than_a_hundredth_of_held_out_real=(near < near_real.quantile(.01)).float().mean().item())
 save_image(image_grid(torch.cat([to_01(samples[:10]), torch.stack([to_01(train[int(i)]["image"]) for i in which[:10, 0]])]), ncols=10), here/"neighbours.png")
 
-run = Path(args.run)
-logs = {k: read_log(run/f"{k}_log.jsonl") for k in ("vae", "dit")}
-m["training"] = {k: dict(steps=len(v), minutes=v[-1]["seconds"] / 60, last_loss=float(np.mean([r["loss"] for r in v[-100:]]))) for k, v in logs.items() if v}
+# how the transformer was trained: the parts before this run, then this run
+run, before = Path(args.run), read_json(here/"metrics.json")["training"]
+log, train = read_log(run/"dit_log.jsonl"), load_config(run/"dit_config.yaml").train_params
+parts = [part for part in before["dit"] if part["run"] != run.name]
+parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, epochs=train.dit_epochs, lr=train.dit_lr, class_weights=train.dit_class_weights, last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
+m["training"] = dict(vae=before["vae"], dit=parts)
+loss, by_t = np.array([r["loss"] for r in log]), lambda rows: np.sum([r["mse_sum"] for r in rows], 0) / np.sum([r["count_sum"] for r in rows], 0)
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.6), dpi=90)
+left.plot(loss, lw=.3, alpha=.5); left.plot(np.arange(99, len(loss)), np.convolve(loss, np.ones(100) / 100, "valid"), c="C0"); left.set(xlabel="step", title="flow loss of the last part, and its mean over 100 steps")
+for name, rows in (("first 300 steps", log[:300]), ("last 300", log[-300:])): right.plot(np.arange(10) * 100 + 50, by_t(rows), "o-", ms=3, label=name)
+right.set(xlabel="timestep t", title="… by timestep"); right.legend(frameon=False); fig.tight_layout(); fig.savefig(here/"curves.png")
 m["parameters"] = dict(dit=count_params(pipe.dit), vae=count_params(pipe.vae))
 m["made_with"] = dict(python=platform.python_version(), **{k: version(k) for k in ("torch", "dicebear-core", "dicebear-styles", "resvg-py")})
 write_json(here/"metrics.json", m)
@@ -99,13 +110,31 @@ Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads i
 | | |
 |---|---|
 | autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes |
-| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {t['dit']['steps']:,} steps of 64, {t['dit']['minutes']:.0f} minutes of wall time, in which other work was done too |
+| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in parts of {' and '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
 | hardware | two CPU cores (AMD EPYC, AVX-512 with bf16), other work beside it; bf16 autocast |
 | data | 10,000 avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), 1,000 of each kind; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
 | weights | fp16 safetensors, {sum(q.stat().st_size for q in here.glob('*.safetensors')) / 2**20:.1f} MB |
 
-Repeat it: `dit_edu train-vae --config avatars && dit_edu infer-vae --config avatars`, then the transformer in two parts, as it was trained here, 12 epochs to the end of a cosine and from there to 30: `dit_edu train-dit --config avatars train_params.dit_epochs=12 && dit_edu train-dit --config avatars --resume train_params.compile=true`; last `export_run("avatars", folder)`. On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the autoencoder was trained when Muon still computed in fp32; now it does so in bf16, as the config asks.)
+Repeat it:
+
+```sh
+dit_edu train-vae --config avatars && dit_edu infer-vae --config avatars
+dit_edu train-dit --config avatars train_params.dit_epochs=12                 # to the end of a cosine
+dit_edu train-dit --config avatars --resume train_params.compile=true        # and from there to 30 epochs
+python -c "from dit_edu.pipeline import export_run; export_run('avatars', 'avatars_30')"
+mkdir {run.name} && cp avatars_30/vae_*.safetensors {run.name}                  # {train.dit_epochs} more, with hard kinds shown more often
+dit_edu train-dit --config avatars train_params.task_name={run.name} train_params.dit_start_from=avatars_30/dit_ckpt.safetensors \\
+  train_params.dit_epochs={train.dit_epochs} train_params.dit_lr={train.dit_lr} train_params.dit_warmup_steps={train.dit_warmup_steps} train_params.compile=true \\
+  "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in train.dit_class_weights.items())}}}"
+python -c "from dit_edu.pipeline import export_run; export_run('{run.name}', 'my_model')"
+```
+
+On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the autoencoder was trained when Muon still computed in fp32; now it does so in bf16, as the config asks.)
+
+![the loss of the last part of the transformer's training, by step and by timestep](curves.png)
+
+(The logs of the autoencoder and of the transformer's first part were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training.)
 
 ![100 samples, not chosen: seeds in order, ten per kind](samples.png)
 

@@ -98,17 +98,18 @@ def demo_command(
 # %% ../nbs/20_cli.ipynb #be1b057d
 def copy_notebooks(
     folder: str | Path, # where to
-) -> list[Path]: # the files that were new
-    "Copy the notebooks; what is there already stays as it is."
+) -> list[Path]: # the notebooks that were new
+    "Copy the notebooks and their pictures; what is there already stays as it is."
     here = Path(find_spec("dit_edu").origin).parent
     source = next((p for p in (here/"notebooks", here.parent/"nbs") if p.is_dir()), None)
     if source is None: raise FileNotFoundError(2, "the notebooks are not in this installation; install dit_edu again, or clone the repository", str(here/"notebooks"))
     new = []
-    for nb in sorted(source.rglob("*.ipynb")):
-        to = Path(folder)/nb.relative_to(source)
-        if ".ipynb_checkpoints" in nb.parts or to.exists(): continue
+    for file in sorted([*source.rglob("*.ipynb"), *source.glob("images/*")]): # pictures that notebooks show
+        to = Path(folder)/file.relative_to(source)
+        if ".ipynb_checkpoints" in file.parts or to.exists(): continue
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(nb, to); new.append(to)
+        shutil.copy(file, to)
+        if file.suffix == ".ipynb": new.append(to)
     return new
 
 

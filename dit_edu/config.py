@@ -30,7 +30,7 @@ class DatasetParams(Section):
     name: Literal["auto", "avatars", "folder", "celebahq", "hf", "torchvision"] = "auto" # auto: celebahq if the folder looks like it, else folder
     im_path: str = "data/CelebAMask-HQ" # folder, or the data set's name for hf and torchvision
     im_size: AtLeast1 = 128 # pixels, height and width
-    im_channels: int = 3 # 3: colour, 1: grey
+    im_channels: Literal[1, 3] = 3 # 3: colour, 1: grey
     styles: Optional[list[str]] = None # avatars: which DiceBear styles
     num_images: AtLeast1 = 10000 # avatars: how many to draw
     classes: bool = False # folder: one class for each first-level sub-folder
@@ -235,14 +235,22 @@ def check_config(
         sizes = PRESETS[d.preset]
         d.patch_size, d.num_layers, d.hidden_size, d.num_heads = (sizes[k] for k in ("patch_size", "depth", "hidden_size", "num_heads"))
         d.head_dim = None
+    if d.hidden_size % 4: raise DitEduError(f"dit_params.hidden_size {d.hidden_size} in {source} is not a multiple of 4, which the position embedding needs; choose another")
     if d.hidden_size % d.num_heads: raise DitEduError(f"dit_params.hidden_size {d.hidden_size} in {source} is not a multiple of num_heads {d.num_heads}; choose sizes that divide")
     if d.head_dim and d.head_dim * d.num_heads != d.hidden_size: raise DitEduError(f"dit_params.head_dim {d.head_dim} in {source} should be hidden_size / num_heads = {d.hidden_size // d.num_heads}; correct it or leave it out")
     if len(a.down_sample) != len(a.down_channels) - 1: raise DitEduError(f"autoencoder_params.down_sample in {source} has {len(a.down_sample)} entries and needs one fewer than down_channels, {len(a.down_channels) - 1}")
+    if len(a.attn_down) != len(a.down_channels) - 1: raise DitEduError(f"autoencoder_params.attn_down in {source} has {len(a.attn_down)} entries and needs one fewer than down_channels, {len(a.down_channels) - 1}")
+    if not a.down_channels or a.mid_channels and {a.mid_channels[0], a.mid_channels[-1]} != {a.down_channels[-1]}: raise DitEduError(f"autoencoder_params.mid_channels {a.mid_channels} in {source} should begin and end with the last of down_channels, {a.down_channels}")
+    if (bad := [w for w in (*a.down_channels, *a.mid_channels) if w % a.norm_channels]): raise DitEduError(f"autoencoder_params.norm_channels {a.norm_channels} in {source} does not divide the width {bad[0]}; choose a divisor of every width in down_channels and mid_channels")
+    attending = [*(a.mid_channels[1:] or a.down_channels[-1:]), *(w for w, on in zip(a.down_channels, a.attn_down) if on)]
+    if (bad := [w for w in attending if w % a.num_heads]): raise DitEduError(f"autoencoder_params.num_heads {a.num_heads} in {source} does not divide the width {bad[0]}; choose a divisor of every width that has attention")
     f = 2 ** sum(a.down_sample)
     size = cfg.dataset_params.im_size
     if size % f: raise DitEduError(f"dataset_params.im_size {size} in {source} cannot be halved {sum(a.down_sample)} times; choose a multiple of {f}")
     if (size // f) % d.patch_size: raise DitEduError(f"dit_params.patch_size {d.patch_size} in {source} does not divide the latent, {size // f} wide; choose a divisor")
     if p.target == "flow" and p.schedule != "flow": raise DitEduError(f"diffusion_params.target flow in {source} needs schedule flow, not {p.schedule}")
+    if p.schedule not in ("cosine", "flow") and not 0 < p.beta_start <= p.beta_end < 1: raise DitEduError(f"diffusion_params.beta_start {p.beta_start} and beta_end {p.beta_end} in {source} are variances; they should rise between 0 and 1")
+    if d.conditional and not d.class_dropout_prob and p.guidance_scale != 1: raise DitEduError(f"diffusion_params.guidance_scale {p.guidance_scale} in {source} needs dit_params.class_dropout_prob above 0, to learn an answer without a label; set it, or set guidance_scale to 1")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
     if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1]): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps, the lower one first, for example [200, 800]")
     files = [k for k, _ in cfg.train_params if k.endswith("_ckpt_name")]

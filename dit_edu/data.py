@@ -304,13 +304,14 @@ def load_image(
 def check_image(
     path: str|Path, # an image file
     deep: bool = False, # read every pixel; otherwise only where the end of the file looks wrong
-) -> tuple: # width, height as stored, and a number that changes when the file does
+) -> tuple: # width, height as stored, and a check sum of the file; of its first and last MiB, if it is larger than both
     "Look whether an image is whole, quickly unless deep."
     try:
         with open(path, "rb") as f:
-            size = f.seek(0, 2)
-            f.seek(max(0, size - 4096)); tail = f.read()
-            f.seek(0); head = f.read(16); f.seek(0)
+            size, some = f.seek(0, 2), 2**20
+            f.seek(0); head = f.read(some)
+            f.seek(max(len(head), size - some)); rest = f.read()
+            tail = (head + rest)[-4096:]; f.seek(0)
             with Image.open(f) as im:
                 wh, kind = im.size, im.format
                 whole = {"JPEG": b"\xff\xd9" in tail, "MPO": b"\xff\xd9" in tail, "PNG": b"IEND" in tail[-64:],
@@ -318,7 +319,7 @@ def check_image(
                 if deep or not whole: im.load()
     except FileNotFoundError: raise DitEduError(f"There is no image {path}; check the path.") from None
     except Exception as e: raise DitEduError(_why_not_image(path, e)) from e
-    return (*wh, zlib.crc32(tail, size & 0xffffffff))
+    return (*wh, zlib.crc32(rest, zlib.crc32(head, size & 0xffffffff)))
 
 # %% ../nbs/01_data.ipynb #f4e9be06
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -491,10 +492,11 @@ class HFDataset(_Cropped):
 
 # %% ../nbs/01_data.ipynb #0cfdc1a6
 def _labels_of(data):
-    "The labels of a torchvision data set, without opening its images where they are kept apart; what is no number counts as class 0."
+    "The labels of a torchvision data set, without opening its images where they are kept apart; what is no whole number counts as class 0."
     kept = next((v for k in ("targets", "labels", "_labels") if (v := getattr(data, k, None)) is not None and len(v) == len(data)), None)
     ys = kept if kept is not None else [data[i][1] for i in range(len(data))]
-    return [int(y) if np.ndim(y) == 0 and y is not None else 0 for y in ys]
+    whole = lambda y: isinstance(y, (int, np.integer)) or (isinstance(y, torch.Tensor) and y.ndim == 0 and not y.is_floating_point())
+    return [int(y) if whole(y) else 0 for y in ys]
 
 # %% ../nbs/01_data.ipynb #b8debda7
 class TorchvisionDataset(_Cropped):
@@ -519,9 +521,10 @@ class TorchvisionDataset(_Cropped):
         kw = dict(root=str(root or cache_dir() / "torchvision"), split=split, train=split == "train", download=True)
         try: self._data = getattr(tv, name)(**{k: v for k, v in kw.items() if k in takes})
         except Exception as e: raise DitEduError(f"Could not make torchvision's {name}, split {split!r} ({e}); check the split, the folder and the network.") from e
-        self.classes = [str(c) for c in getattr(self._data, "classes", [])]
         self.keys = [f"{name}/{split}/{i}" for i in range(len(self._data))]
         self.labels = _labels_of(self._data)
+        named = getattr(self._data, "classes", None) or (range(max(self.labels) + 1) if len(set(self.labels)) > 1 else ()) # SVHN and others only number theirs
+        self.classes = [str(c) for c in named]
 
     def picture(self,
         i: int, # which image

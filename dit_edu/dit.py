@@ -60,7 +60,8 @@ class DiT(nn.Module):
         if conditioning not in BLOCKS: _nearest('conditioning', conditioning, list(BLOCKS))
         h, w = (input_size, input_size) if isinstance(input_size, int) else input_size
         self.patch_size, self.in_channels, self.num_classes = patch_size, in_channels, num_classes
-        self.null_label, self.learn_sigma, self.grad_checkpointing = num_classes, learn_sigma, grad_checkpointing
+        self.null_label = num_classes if class_dropout_prob > 0 or not num_classes else None
+        self.learn_sigma, self.grad_checkpointing = learn_sigma, grad_checkpointing
         self.out_channels = in_channels * (2 if learn_sigma else 1)
         self.grid, self._other_positions = _grid(h, w, patch_size), {}
 
@@ -115,7 +116,7 @@ def condition(
     t_emb = self.t_embedder(t)
     if self.y_embedder is None: return t_emb if self.context == 'vector' else t_emb.unsqueeze(1)
     if y is None:
-        if self.y_embedder.dropout_prob == 0:
+        if self.null_label is None:
             raise DitEduError("this DiT has no null label, because class_dropout_prob is 0: pass y, or build it with class_dropout_prob > 0.")
         y = torch.full(t.shape, self.null_label, device=t.device)
     y_emb = self.y_embedder(y, drop)

@@ -19,11 +19,13 @@ def _inside(t, interval): # is this timestep one where guidance acts? (one t for
 def _check_labels(model, y, scale):
     if scale != 1 and model.num_classes == 0:
         raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1 (in a config, diffusion_params.guidance_scale=1).")
+    if scale != 1 and model.null_label is None:
+        raise DitEduError("This model always saw its labels (class_dropout_prob was 0), so it has no answer without one to guide away from: use guidance scale 1.")
     if y is None or model.num_classes == 0: return None
-    y = torch.as_tensor(y)
-    if y.is_floating_point() or y.min() < 0 or y.max() > model.null_label:
-        raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1} "
-                          f"({model.null_label} means no label), not {y.tolist()}.")
+    y, null = torch.as_tensor(y), model.null_label
+    if y.is_floating_point() or y.min() < 0 or y.max() > (model.num_classes - 1 if null is None else null):
+        raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1}"
+                          + ("" if null is None else f" ({null} means no label)") + f", not {y.tolist()}.")
     return y
 
 # %% ../nbs/10_guidance.ipynb #a0c46103

@@ -170,7 +170,7 @@ def save_preview(
     training = dit.training
     pipe = Pipeline(dit, vae.to(next(dit.parameters()).device), build_diffusion(cfg), (dit.config["in_channels"], *_hw(dit)), classes)
     y = [i * len(classes) // n for i in range(n)] if classes else None
-    images = pipe.sample(n, y=y, steps=min(25, p.num_timesteps), sampler="euler" if p.schedule == "flow" else "ddim", guidance_scale=p.guidance_scale if classes else 1.)
+    images = pipe.sample(n, y=y, steps=min(25, p.num_timesteps), sampler="euler" if p.schedule == "flow" else "ddim", guidance_scale=p.guidance_scale if classes else 1., interval=p.guidance_interval if classes else None)
     save_image(image_grid(images, ncols=cfg.train_params.num_grid_rows), path)
     dit.train(training)
 
@@ -219,7 +219,7 @@ def train_dit(
     settings = run_settings(cfg, "dit")
     settings.fingerprint["the autoencoder's hash"] = facts["vae"]
     settings.weights = weights
-    settings.flip = t.latent_flips if t.save_latents else cfg.dataset_params.flip
+    if t.save_latents: settings.flip = t.latent_flips
     trainer = Trainer(task, data, settings, folder, "dit", acc)
 
     def write(trainer):

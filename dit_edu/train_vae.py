@@ -200,9 +200,7 @@ def train_vae(
     size = cfg.dataset_params.im_size // vae.factor
     task = VAEGANTask(vae, loss, t.autoencoder_lr, t.disc_lr, (cfg.autoencoder_params.z_channels, size, size), t.autoencoder_ema_decay > 0,
                       t.autoencoder_optimizer, t.precision)
-    settings = run_settings(cfg, "vae")
-    settings.flip = cfg.dataset_params.flip
-    trainer = Trainer(task, dataset, settings, folder, "vae", acc)
+    trainer = Trainer(task, dataset, run_settings(cfg, "vae"), folder, "vae", acc)
     shown = torch.stack([dataset[i]["image"] for i in torch.linspace(0, len(dataset) - 1, min(8, len(dataset))).long().tolist()])
 
     def pictures(trainer, log):

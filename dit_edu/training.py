@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mix', 'epoch_order', 'Micro', 'plan_step', 'Draws', 'lr_factor', 'EMA', 'pack', 'unpack', 'Task', 'TrainSettings',
-           'make_accelerator', 'flip_of', 'read_ahead', 'fetch', 'Trainer', 'read_log', 'fit']
+           'make_accelerator', 'read_ahead', 'fetch', 'Trainer', 'read_log', 'fit']
 
 # %% ../nbs/13_training.ipynb #734fc360
 import contextlib, hashlib, json, math, time
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from fastcore.basics import patch
 from .core import DitEduError, atomic_write, load_weights, save_weights
+from .data import flip_coin
 
 # %% ../nbs/13_training.ipynb #2594b3ea
 def mix(
@@ -213,7 +214,7 @@ class TrainSettings:
     ema_decay: float = 0. # 0 switches it off
     save_every: int = 1000 # steps between checkpoints
     keep: int = 2 # checkpoints to keep
-    flip: bool = False # mirror half of the images, decided by (seed, epoch, index)
+    flip: bool | None = None # mirror half of the images, decided by (seed, epoch, index); None: as the data set's own flip says
     weights: np.ndarray | None = None # (n,), how often each sample is visited, relative to the others; None: all alike
     num_workers: int = 0 # processes that load data
     tensorboard: bool = False # write the log for TensorBoard too; needs the package tensorboard
@@ -234,19 +235,9 @@ def make_accelerator(
     if old and old.get("_mixed_precision") != kinds[precision]: AcceleratorState._reset_state()
     # buffers here are constants (positions), so broadcasting them at each forward would be wasted
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
-    try: return Accelerator(mixed_precision=kinds[precision], kwargs_handlers=[ddp])
-    except ValueError as e: raise DitEduError(f"precision {precision} cannot be had on this machine ({e}); use bf16 or fp32") from None
+    return Accelerator(mixed_precision=kinds[precision], kwargs_handlers=[ddp])
 
 # %% ../nbs/13_training.ipynb #0088fcb2
-def flip_of(
-    seed: int, # the run's seed
-    epoch: int, # counted from 0
-    index: int, # position in the data set
-) -> bool: # True mirrors it
-    "Whether an image is mirrored in an epoch: the same answer each time it is asked for."
-    return bool(mix(seed, "flip", epoch, int(index)) & 1)
-
-
 class _Asked(torch.utils.data.Dataset):
     "Lets a DataLoader ask for (index, flip) pairs."
     def __init__(self, ds): self.ds = ds
@@ -289,6 +280,7 @@ class Trainer:
     ):
         self.task, self.dataset, self.s, self.folder, self.name = task, dataset, settings, Path(folder), name
         self.acc = accelerator or make_accelerator(settings.precision)
+        self.flip = getattr(dataset, "flip", False) if settings.flip is None else settings.flip
         self.rank, self.world, self.step = self.acc.process_index, self.acc.num_processes, 0
         for m in task.modules.values(): m.to(self.acc.device)
         self.ema = {k: EMA(task.modules[k], settings.ema_decay) for k in task.averaged} if settings.ema_decay else {}
@@ -328,7 +320,7 @@ def batches(self: Trainer,
     def asked():
         for step in range(start, self.total):
             epoch, micros = self.plan(step)
-            for m in micros: yield [(int(i), self.s.flip and flip_of(self.s.seed, epoch, i)) for i in m.indices]
+            for m in micros: yield [(int(i), self.flip and flip_coin(self.s.seed, epoch, i)) for i in m.indices]
     return fetch(self.dataset, asked(), self.s.num_workers)
 
 @patch

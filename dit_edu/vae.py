@@ -438,6 +438,8 @@ def load_autoencoder_kl(
 ) -> VAE: # in eval mode, with the checkpoint's scaling factor as its latent statistics
     "Load an autoencoder that was saved by diffusers, e.g. that of Stable Diffusion."
     c, path = read_json(Path(folder) / 'config.json'), Path(folder) / 'diffusion_pytorch_model.safetensors'
+    keys = ('in_channels', 'latent_channels', 'block_out_channels', 'down_block_types', 'layers_per_block', 'norm_num_groups')
+    if lacks := [k for k in keys if k not in c]: raise DitEduError(f"{folder}/config.json has no {lacks[0]}, so it is not that of an AutoencoderKL; give the folder of one.")
     n, down = len(c['block_out_channels']), c['down_block_types']
     vae = VAE(c['in_channels'], c['latent_channels'], c['block_out_channels'], c['layers_per_block'], c['layers_per_block'] + 1,
               attn_down=['Attn' in d for d in down[:n - 1]], norm_groups=c['norm_num_groups'])

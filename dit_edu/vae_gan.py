@@ -152,11 +152,13 @@ def _perceptual_from(path): # a file that the user names
         try: state = load_weights(path)[0] if path.suffix == '.safetensors' else _torch_file(path)
         except (RuntimeError, pickle.UnpicklingError, EOFError) as e:
             raise DitEduError(f"perceptual weights: {path} cannot be read ({type(e).__name__}); give torchvision's alexnet or vgg16 file.") from None
-        convs, heads = _classifier_convs(state), None
+        try: convs, heads = _classifier_convs(state), None
+        except (KeyError, ValueError, AttributeError, TypeError): convs = []
     if len(convs) not in nets:
-        raise DitEduError(f"perceptual weights: {path} has {len(convs)} convolutions; AlexNet (5) or VGG16 (13) is expected.")
+        raise DitEduError(f"perceptual weights: {path} has {len(convs) or 'other'} convolutions; AlexNet (5) or VGG16 (13) is expected.")
     net = nets[len(convs)]
-    return _fill_lpips(net, convs, heads or _lpips_heads(net))
+    try: return _fill_lpips(net, convs, heads or _lpips_heads(net))
+    except (RuntimeError, AttributeError) as e: raise DitEduError(f"perceptual weights: {path} does not fit {net} ({e}); give torchvision's alexnet or vgg16 file.") from None
 
 # %% ../nbs/12_vae_gan.ipynb #5329b347
 def make_perceptual(
@@ -193,7 +195,7 @@ class PatchGAN(nn.Module):
             layers += [nn.LeakyReLU(0.2)]
             c_in = c
         self.layers = nn.Sequential(*layers, nn.Conv2d(c_in, 1, 4, padding=1))
-        self.min_size = 3 * 2**num_layers
+        self.min_size = 2**(num_layers + 1)
 
     def forward(self,
         x: torch.Tensor, # images in [-1, 1], (b, 3, h, w)
@@ -259,9 +261,10 @@ def adaptive_weight(
     over=lambda g: g, # averages a gradient over all processes, when there are several
 ) -> torch.Tensor: # scalar, no gradient
     "Ratio of the two losses' gradients at the decoder's last layer (VQGAN, eq. 7)."
-    g_rec, = torch.autograd.grad(rec_loss, last_layer, retain_graph=True)
-    g_gan, = torch.autograd.grad(g_loss, last_layer, retain_graph=True)
-    g_rec, g_gan = over(g_rec), over(g_gan)
+    up = 2.**12 # a power of two, which fp32 and bf16 do not notice, keeps small gradients from vanishing in fp16
+    g_rec, = torch.autograd.grad(up * rec_loss, last_layer, retain_graph=True)
+    g_gan, = torch.autograd.grad(up * g_loss, last_layer, retain_graph=True)
+    g_rec, g_gan = over(g_rec / up), over(g_gan / up)
     return (g_rec.norm() / (g_gan.norm() + 1e-6)).clamp(0., max_weight).detach()
 
 # %% ../nbs/12_vae_gan.ipynb #bf4851dc

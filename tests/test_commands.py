@@ -77,8 +77,14 @@ def trained(finished, tmp_path):
     ("autoencoder_params.down_sample=[true, true]", ["down_sample", "2 entries"]),
     ("diffusion_params.sampling_steps=13", ["sampling_steps 13", "num_timesteps 12"]),
     ("diffusion_params.target=flow", ["target flow", "schedule"]),
-    ("autoencoder_params.norm_channels=5", ["5", "8"]),
-    ("autoencoder_params.disc_layers=3", ["16x16", "24 pixels"]), # known now, and not only when the discriminator joins
+    ("autoencoder_params.norm_channels=5", ["autoencoder_params.norm_channels 5", "8"]),
+    ("autoencoder_params.num_heads=3", ["autoencoder_params.num_heads 3", "16"]),
+    ("autoencoder_params.mid_channels=[8]", ["autoencoder_params.mid_channels", "[8, 16]"]),
+    ("autoencoder_params.attn_down=[]", ["autoencoder_params.attn_down", "0 entries"]),
+    ("dataset_params.im_channels=2", ["dataset_params.im_channels", "1 or 3"]),
+    ("dit_params.hidden_size=30", ["dit_params.hidden_size 30", "multiple of 4"]),
+    ("diffusion_params.beta_start=0.5", ["beta_start 0.5", "beta_end 0.02"]),
+    ("autoencoder_params.disc_layers=4", ["16x16", "32 pixels"]), # known now, and not only when the discriminator joins
     ("dataset_params.im_path=nowhere", ["nowhere", "im_path"]),
     ("dataset_params.im_size=32", ["green/1.png", "20 × 20", "32 × 32", "upscale"]),
     ("dataset_params.name=celebahq", ["CelebA-HQ-img", "unpack"]),
@@ -205,11 +211,6 @@ def test_an_autoencoder_offered_as_transformer(finished, tmp_path, refused):
 def test_sampling_otherwise_than_trained(finished, refused, change):
     key, value = change.split("=")
     refused(finished, "sample", f"diffusion_params.{change}", says=[DIT, key, value, "dit_config.yaml"])
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_fp16_without_a_gpu(fresh, refused):
-    refused(fresh, "train-vae", "train_params.precision=fp16", says=["fp16", "bf16"])
 
 
 def test_latents_of_a_vae_that_was_trained_again(trained, refused, run):
@@ -376,6 +377,7 @@ def test_lab_copies_the_notebooks_and_keeps_yours(tmp_path):
     assert p.returncode == 0, p.stderr
     books = sorted((tmp_path/"mine").rglob("*.ipynb"))
     assert len(books) > 15 and "06_dit.ipynb" in [b.name for b in books] and str(len(books)) in p.stdout
+    assert (tmp_path/"mine/images/avatars.webp").exists()
     books[0].write_text("my notes")
     books[1].unlink()
     p = ask("mine", "--copy-only")

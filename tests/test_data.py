@@ -10,7 +10,7 @@ from PIL import Image
 
 from dit_edu import core, data
 from dit_edu.core import DitEduError
-from dit_edu.data import (AVATAR_CLASSES, AvatarDataset, CelebAMaskHQ, HFDataset, ImageFolder, TorchvisionDataset, avatar_attributes,
+from dit_edu.data import (AVATAR_CLASSES, AvatarDataset, CelebAMaskHQ, HFDataset, ImageFolder, TorchvisionDataset, avatar_attributes, check_image,
                           crop_box, crop_image, draw_avatar, list_images, load_image, make_dataset)
 
 
@@ -235,12 +235,13 @@ def test_text_called_jpg_empty_file_and_folder_called_jpg(album):
 def test_damage_in_the_middle(album):
     "The ends are right, the middle is not: found when read, or before if broken files are to be skipped."
     path = album / "b" / "2.png"
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)); noise.save(path) # 57 KB: no check of the ends alone would do
     raw = bytearray(path.read_bytes()); raw[len(raw) // 2] ^= 0xff; path.write_bytes(raw)
     ds = ImageFolder(album, 16)
     with pytest.raises(DitEduError, match="2.png is broken"): ds[ds.keys.index("b/2.png")]
     for _ in range(2):  # the second time from the remembered scan
         with pytest.warns(UserWarning, match="b/2.png"): assert len(ImageFolder(album, 16, skip_broken=True)) == 6
-    picture().save(path)  # mended: the memory no longer holds
+    noise.save(path)  # mended, in a byte in the middle: the memory no longer holds
     with warnings.catch_warnings():
         warnings.simplefilter("error"); assert len(ImageFolder(album, 16, skip_broken=True)) == 7
 
@@ -291,6 +292,14 @@ def test_random_crops_are_decided_by_seed_epoch_index(album):
             assert 0 <= l and 0 <= t and r <= w + 1e-9 and b <= h + 1e-9 and r - l >= 28 - 1e-9
 
 
+def test_a_check_sum_of_the_whole_file(tmp_path):
+    a = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    prints = []
+    for turned in (a, np.concatenate([a[:100], 255 - a[100:200], a[200:]])):
+        Image.fromarray(turned).save(tmp_path/"a.bmp"); prints.append(check_image(tmp_path/"a.bmp"))
+    assert prints[0][:2] == prints[1][:2] == (400, 300) and prints[0][2] != prints[1][2]
+
+
 def test_signature_sees_what_matters(album):
     sig = lambda **kw: ImageFolder(album, **{**dict(size=16), **kw}).signature
     base = sig()
@@ -321,6 +330,16 @@ def test_torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.datasets", tv)
     ds = TorchvisionDataset("Toy", 16)
     assert ds.labels == [0, 1, 1] and ds.classes == ["x", "y"] and ds[2]["image"].shape == (3, 16, 16) and ds[2]["key"] == "Toy/train/2"
+    class Numbered(Toy): classes = None # as SVHN
+    class Boxes(Toy): # as VOCDetection: what comes with an image is no number
+        def __init__(self, root, train=True, download=False): pass
+        classes = None
+        def __getitem__(self, i): return picture(seed=i), {"annotation": i}
+    tv.Numbered, tv.Boxes = Numbered, Boxes
+    ds = TorchvisionDataset("Numbered", 16)
+    assert (ds.labels, ds.classes) == ([0, 1, 1], ["0", "1"])
+    ds = TorchvisionDataset("Boxes", 16)
+    assert (ds.labels, ds.classes) == ([0, 0, 0], [])
     with pytest.raises(DitEduError, match="did you mean 'Toy'"): TorchvisionDataset("Tox", 16)
     with pytest.raises(DitEduError, match="smaller"): TorchvisionDataset("Toy", 32)[0]
     assert TorchvisionDataset("Toy", 32, upscale=True)[0]["image"].shape == (3, 32, 32)

@@ -109,3 +109,13 @@ def test_the_three_names_and_no_torch_until_they_are_used():
             "import dit_edu as d\ntry: d.nonsense\nexcept AttributeError as e: assert 'nonsense' in str(e)\nelse: raise SystemExit('no AttributeError')")
     p = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert p.returncode == 0, p.stderr
+
+
+def test_a_model_that_always_saw_its_labels_cannot_be_guided():
+    from dit_edu.dit import DiT
+    from dit_edu.guidance import guided
+    net = DiT(8, 2, 4, 16, 1, 2, num_classes=3, class_dropout_prob=0.).eval()
+    x = torch.randn(2, 4, 8, 8)
+    assert guided(net, 2)(x, 5).shape[0] == 2
+    with pytest.raises(DitEduError, match="class_dropout_prob"): guided(net, 2, 2.)
+    with pytest.raises(DitEduError, match="from 0 to 2, not"): guided(net, 3) # the number of the null label, where there is one

@@ -164,6 +164,10 @@ def test_weights_files(tmp_path):
         (tmp_path / name).write_bytes(pickle.dumps({'AlexNet_0': Nasty()}))
         with pytest.raises(DitEduError): make_perceptual(str(tmp_path / name))
     assert not (tmp_path / 'owned').exists()
+    conv = lambda n: {f'features.{i}.{k}': torch.zeros(4, 4) for i in range(n) for k in ('weight', 'bias')}
+    for state in ({'features.0.0.weight': torch.zeros(1)}, {'features.conv0.weight': torch.zeros(1)}, [torch.zeros(1)], conv(7), conv(5)): # MobileNet's names, DenseNet's, a list, other sizes
+        torch.save(state, tmp_path / 'other.pth')
+        with pytest.raises(DitEduError, match='other.pth.*(AlexNet|alexnet)'): make_perceptual(str(tmp_path / 'other.pth'))
 
 def test_no_weights_says_three_ways(monkeypatch):
     import dit_edu.vae_gan as m
@@ -200,7 +204,7 @@ def test_waits_and_validates():
 
 def test_set_requires_grad_is_undone_after_an_error():
     disc = PatchGAN(channels=8, num_layers=2)
-    loss, x = VAEGANLoss(disc, None), torch.rand(1, 3, 8, 8, requires_grad=True)
+    loss, x = VAEGANLoss(disc, None), torch.rand(1, 3, 6, 6, requires_grad=True)
     with pytest.raises(DitEduError, match='too small'):
         loss.generator(x, x, DiagonalGaussian(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), 0)
     assert all(p.requires_grad for p in disc.parameters())
