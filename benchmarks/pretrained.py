@@ -55,7 +55,7 @@ m["speed"] = dict(seconds_16_images=time.perf_counter() - began, steps=pipe.defa
 print(m["speed"], flush=True)
 
 # README's picture: what the sampler holds above, the x0 prediction below
-kinds = ["voxel-art", "open-peeps", "thumbs", "critters", "sprouts", "voxel-bot"]
+kinds = ["voxel-art", "open-peeps", "critters", "moods", "sprouts", "voxel-bot"]
 frames = [to_pil(image_grid(torch.cat([pipe.decode(step.xt), pipe.decode(step.x0)]), len(kinds))) for step in pipe.steps(len(kinds), y=kinds, **{**pipe.defaults, "steps": 40})]
 frames = [im.resize((2 * im.width, 2 * im.height), Image.NEAREST) for im in frames]
 frames[0].save(here.parents[1]/"nbs"/"images"/"avatars.webp", save_all=True, append_images=frames[1:], duration=[80] * (len(frames) - 1) + [2500], loop=0, quality=55)
