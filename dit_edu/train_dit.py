@@ -179,7 +179,7 @@ def _hw(dit):
     size = dit.config["input_size"]
     return (size, size) if isinstance(size, int) else size
 
-# %% ../nbs/16_train_dit.ipynb #0e19de09
+# %% ../nbs/16_train_dit.ipynb #9b2c4e68
 def start_from(
     dit: DiT, # gets the weights
     path: str | Path, # of a trained transformer
@@ -193,7 +193,7 @@ def start_from(
     try: dit.load_state_dict(state)
     except DitEduError as e: raise DitEduError(f"train_params.dit_start_from, {path}, does not fit: {e}") from None
 
-
+# %% ../nbs/16_train_dit.ipynb #0e19de09
 def train_dit(
     cfg: Config, # the run's config
     resume: bool = False, # go on from the last checkpoint, if there is one

@@ -56,7 +56,7 @@ def test_fp16_undoes_its_scale_once_for_each_network(tmp_path):
         trainer = Trainer(task := Two(), Rows(), TrainSettings(batch_size=4, epochs=3, clip=0.5), tmp_path, "t", acc)
         logs = list(trainer.steps())
         weights.append([m.weight.detach() for m in task.modules.values()])
-        assert all(log["grad_norm_a"] > 0.5 for log in logs[:1]) # so clipping matters, and it needs the true size
+        assert logs[0]["grad_norm_a"] > 0.5 # so clipping matters, and it needs the true size
     torch.testing.assert_close(*weights)
 
 

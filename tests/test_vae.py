@@ -209,6 +209,14 @@ def test_set_requires_grad_is_undone_after_an_error():
         loss.generator(x, x, DiagonalGaussian(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), 0)
     assert all(p.requires_grad for p in disc.parameters())
 
+def test_adaptive_weight_keeps_gradients_that_fp16_would_lose():
+    torch.manual_seed(0)
+    w, x, noise = torch.ones(1, requires_grad=True), torch.rand(3, 512, 512), 0.02 * torch.randn(3, 512, 512)
+    def weight(dtype):
+        recon = (w * x).to(dtype).float() # as a decoder under autocast; the gradient of a pixel is 5e-8, fp16 ends at 6e-8
+        return adaptive_weight((recon - x - noise).square().mean(), recon[:, :64].mean(), w)
+    torch.testing.assert_close(weight(torch.float16), weight(torch.float32), rtol=0.05, atol=0)
+
 def test_adaptive_weight_balances():
     torch.manual_seed(0)
     vae, x, disc = small(), torch.rand(2, 3, 32, 32) * 2 - 1, PatchGAN(channels=8, num_layers=2)
