@@ -1,8 +1,9 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --run avatars_on
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
-The run's logs say how the last part of the training went; what metrics.json says of earlier parts is kept.
+The transformer was trained in parts, each from the weights that the part before exported. `--runs` names the folders of
+the last ones, whose logs are at hand: they give the curves; what metrics.json says of earlier parts is kept.
 """
 import argparse
 import json
@@ -26,7 +27,7 @@ from dit_edu.pipeline import load_pretrained
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--run", default="avatars_on"); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more"]); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -94,21 +95,34 @@ m["near_copies"] = dict(n=300, measure="Euclidean distance of images averaged to
                         share_of_samples_nearer_than_a_hundredth_of_held_out_real=(near < near_real.quantile(.01)).float().mean().item())
 save_image(image_grid(torch.cat([to_01(samples[:10]), torch.stack([to_01(train[int(i)]["image"]) for i in which[:10, 0]])]), ncols=10), here/"neighbours.png")
 
-# how the transformer was trained: the parts before this run, then this run
-run, before = Path(args.run), read_json(here/"metrics.json")["training"]
-log, train = read_log(run/"dit_log.jsonl"), load_config(run/"dit_config.yaml").train_params
-parts = [part for part in before["dit"] if part["run"] != run.name]
-parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, epochs=train.dit_epochs, lr=train.dit_lr, class_weights=train.dit_class_weights, last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
+# how the transformer was trained: the parts before these runs, then these
+runs, before = [Path(r) for r in args.runs], read_json(here/"metrics.json")["training"]
+parts = [part for part in before["dit"] if part["run"] not in {r.name for r in runs}]
+logs = [read_log(r/"dit_log.jsonl") for r in runs]
+for run, log in zip(runs, logs):
+    train = load_config(run/"dit_config.yaml").train_params
+    parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, epochs=train.dit_epochs, lr=train.dit_lr, warmup_steps=train.dit_warmup_steps, class_weights=train.dit_class_weights,
+                      last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 m["training"] = dict(vae=before["vae"], dit=parts)
+log = [r for log in logs for r in log]
 loss, by_t = np.array([r["loss"] for r in log]), lambda rows: np.sum([r["mse_sum"] for r in rows], 0) / np.sum([r["count_sum"] for r in rows], 0)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.6), dpi=90)
-left.plot(loss, lw=.3, alpha=.5); left.plot(np.arange(99, len(loss)), np.convolve(loss, np.ones(100) / 100, "valid"), c="C0"); left.set(xlabel="step", title="flow loss of the last part, and its mean over 100 steps")
+left.plot(loss, lw=.3, alpha=.5); left.plot(np.arange(99, len(loss)), np.convolve(loss, np.ones(100) / 100, "valid"), c="C0"); left.set(xlabel="step", title="flow loss, and its mean over 100 steps", ylim=(None, np.quantile(loss, .999)))
+for k in np.cumsum([len(log) for log in logs])[:-1]: left.axvline(k, c="k", lw=.7, ls=":")
 for name, rows in (("first 300 steps", log[:300]), ("last 300", log[-300:])): right.plot(np.arange(10) * 100 + 50, by_t(rows), "o-", ms=3, label=name)
 right.set(xlabel="timestep t", title="… by timestep"); right.legend(frameon=False); fig.tight_layout(); fig.savefig(here/"curves.png")
 m["parameters"] = dict(dit=count_params(pipe.dit), vae=count_params(pipe.vae))
 m["made_with"] = dict(python=platform.python_version(), **{k: version(k) for k in ("torch", "dicebear-core", "dicebear-styles", "resvg-py")})
 write_json(here/"metrics.json", m)
 
+# the commands of every part after the first, each beginning with what the part before exported
+exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
+further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['epochs']} more, with hard kinds shown more often
+dit_edu train-dit --config avatars train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
+  train_params.dit_epochs={part['epochs']} train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
+  "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in part['class_weights'].items())}}}"
+python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
+""" for part, start, end in zip(parts[1:], exported, exported[1:]))
 v, c, f, s, d, t = m["vae"], m["classes"], m["frechet_alexnet"], m["speed"], m["near_copies"], m["training"]
 rows = "\n".join(f"| {k} | {v['per_class'][k]['psnr']:.1f} | {v['per_class'][k]['lpips_alex']:.4f} | {100 * c['per_class'][k]:.1f} % | {f['per_class'][k]:.1f} |" for k in AVATAR_CLASSES)
 (here/"README.md").write_text(f"""# The model that ships
@@ -118,7 +132,7 @@ Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads i
 | | |
 |---|---|
 | autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes |
-| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in parts of {' and '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
+| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in parts of {', '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
 | hardware | two CPU cores (AMD EPYC, AVX-512 with bf16), other work beside it; bf16 autocast |
 | data | 10,000 avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), 1,000 of each kind; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
@@ -130,17 +144,12 @@ Repeat it:
 dit_edu train-vae --config avatars && dit_edu infer-vae --config avatars
 dit_edu train-dit --config avatars train_params.dit_epochs=12                 # to the end of a cosine
 dit_edu train-dit --config avatars --resume train_params.compile=true        # and from there to 30 epochs
-python -c "from dit_edu.pipeline import export_run; export_run('avatars', 'avatars_30')"
-mkdir {run.name} && cp avatars_30/vae_*.safetensors {run.name}                  # {train.dit_epochs} more, with hard kinds shown more often
-dit_edu train-dit --config avatars train_params.task_name={run.name} train_params.dit_start_from=avatars_30/dit_ckpt.safetensors \\
-  train_params.dit_epochs={train.dit_epochs} train_params.dit_lr={train.dit_lr} train_params.dit_warmup_steps={train.dit_warmup_steps} train_params.compile=true \\
-  "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in train.dit_class_weights.items())}}}"
-python -c "from dit_edu.pipeline import export_run; export_run('{run.name}', 'my_model')"
-```
+python -c "from dit_edu.pipeline import export_run; export_run('avatars', '{exported[0]}')"
+{further}```
 
 On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the autoencoder was trained when Muon still computed in fp32; now it does so in bf16, as the config asks.)
 
-![the loss of the last part of the transformer's training, by step and by timestep](curves.png)
+![the loss of the transformer's last {len(runs)} parts (a dotted line between them), by step and by timestep](curves.png)
 
 (The logs of the autoencoder and of the transformer's first part were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training.)
 

@@ -253,7 +253,7 @@ def check_config(
     if p.schedule not in ("cosine", "flow") and not 0 < p.beta_start <= p.beta_end < 1: raise DitEduError(f"diffusion_params.beta_start {p.beta_start} and beta_end {p.beta_end} in {source} are variances; they should rise between 0 and 1")
     if d.conditional and not d.class_dropout_prob and p.guidance_scale != 1: raise DitEduError(f"diffusion_params.guidance_scale {p.guidance_scale} in {source} needs dit_params.class_dropout_prob above 0, to learn an answer without a label; set it, or set guidance_scale to 1")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
-    if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1]): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps, the lower one first, for example [200, 800]")
+    if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1] and g[0] < p.num_timesteps): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps below num_timesteps {p.num_timesteps}, the lower one first, for example [{p.num_timesteps // 5}, {p.num_timesteps * 4 // 5}]")
     files = [k for k, _ in cfg.train_params if k.endswith("_ckpt_name")]
     if (bad := [k for k in files if not getattr(cfg.train_params, k)]): raise DitEduError(f"train_params.{bad[0]} in {source} is empty; give a file's name")
     if len({cfg.path(k) for k in files}) < len(files): raise DitEduError(f"{', '.join(files)} in {source} name one and the same file (endings do not count); give each its own")
@@ -280,7 +280,13 @@ def load_config(
     if dead: warn(f"unused keys in {source}, ignored: {', '.join(sorted(dead))}")
     try: cfg = Config(**data)
     except ValidationError as e: raise explain(e, source) from None
-    return check_config(cfg, source)
+    check_config(cfg, source)
+    p = cfg.diffusion_params
+    if p.schedule not in ("cosine", "flow"):
+        from dit_edu.schedules import make_schedule
+        left = make_schedule(p.schedule, p.num_timesteps, p.beta_start, p.beta_end).abar[-1].item()
+        if left > 0.01: warn(f"diffusion_params in {source}: after {p.num_timesteps} timesteps {left:.0%} of the image's variance is left, and sampling begins with pure noise; raise beta_end, or take schedule cosine or flow")
+    return cfg
 
 # %% ../nbs/13a_config.ipynb #103d69f5
 def save_config(

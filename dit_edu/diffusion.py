@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from .core import DitEduError
-from .schedules import Schedule, check_choice
+from .schedules import Schedule, _check_t, check_choice
 
 # %% ../nbs/08_diffusion.ipynb #34dae639
 def add_noise(
@@ -191,6 +191,7 @@ def posterior(
 
 # %% ../nbs/08_diffusion.ipynb #9d085034
 @lru_cache(maxsize=64)
+@torch.inference_mode(False) # kept, and used in training too
 def _posterior_tables(schedule, device, dtype):
     "c0, ct, log small, log big for every step t to t-1, (4, T)."
     t = torch.arange(schedule.T)
@@ -317,7 +318,7 @@ def denoise(self:Diffusion,
     y: torch.Tensor | None = None, # labels, (b,)
 ) -> Denoised: # what the network believes
     "Ask a network about x_t."
-    steps = t.to(xt.device) if torch.is_tensor(t) else torch.full((len(xt),), t, device=xt.device)
+    steps = t.to(xt.device) if torch.is_tensor(t) else torch.full((len(xt),), _check_t(t, self.schedule.T, 'cpu'), device=xt.device)
     return self.unpack(model(xt, steps, y), xt, t)
 
 @patch

@@ -119,6 +119,7 @@ def condition(
         if self.null_label is None:
             raise DitEduError("this DiT has no null label, because class_dropout_prob is 0: pass y, or build it with class_dropout_prob > 0.")
         y = torch.full(t.shape, self.null_label, device=t.device)
+    if y.shape != t.shape: raise DitEduError(f"this DiT got labels of shape {tuple(y.shape)} for {len(t)} images; give one for each.")
     y_emb = self.y_embedder(y, drop)
     return t_emb + y_emb if self.context == 'vector' else torch.stack([t_emb, y_emb], dim=1)
 
@@ -135,8 +136,9 @@ def forward(
     b, c, h, w = x.shape
     if c != self.in_channels: raise DitEduError(f"this DiT takes {self.in_channels} channels, got {c}; pass latents of its own VAE.")
     grid = _grid(h, w, self.patch_size)
+    if t.shape not in ((), (1,), (b,)): raise DitEduError(f"this DiT got timesteps of shape {tuple(t.shape)} for {b} images; give one for all or one for each.")
     cond = self.condition(t.expand(b), y, drop)
-    x = self.x_embedder(x) + self.positions(grid)
+    x = self.x_embedder(x.to(self.pos_embed.dtype)) + self.positions(grid) # after .half() too
     n = x.shape[1]
     if self.context == 'sequence': x = torch.cat([x, cond], dim=1) # in context: two more tokens
     for block in self.blocks:
@@ -239,11 +241,11 @@ def save(
 def load(
     cls: DiT,
     path, # a file that save wrote
-) -> tuple: # the network, and the meta data it was saved with
+) -> tuple: # the network in eval mode, and the meta data it was saved with
     "Read a network back."
     state, meta = load_weights(path)
     if (meta or {}).get('model') != 'DiT':
         raise DitEduError(f"{path} holds weights but is no DiT saved by dit_edu; build the DiT yourself and use load_state_dict.")
     model = cls(**meta['config'])
     model.load_state_dict(state)
-    return model, meta
+    return model.eval(), meta

@@ -22,9 +22,12 @@ def psnr(
     y: torch.Tensor, # the same images after some damage
 ) -> torch.Tensor: # decibels, (b,); more is nearer, infinity is equal
     "Peak signal-to-noise ratio: the squared error on a scale where 10 dB is a factor of ten."
-    if x.shape != y.shape: raise DitEduError(f"psnr compares image by image, so shapes must match: {tuple(x.shape)} and {tuple(y.shape)} do not.")
+    _same_shape("psnr", x, y)
     mse = (x.float() - y.float()).square().flatten(1).mean(1)
     return 10 * torch.log10(4 / mse)  # the peak is 2, from -1 to 1
+
+def _same_shape(name, x, y):
+    if x.shape != y.shape: raise DitEduError(f"{name} compares image by image, so shapes must match: {tuple(x.shape)} and {tuple(y.shape)} do not.")
 
 # %% ../nbs/18_evaluate.ipynb #ed45d2cd
 def ssim(
@@ -32,6 +35,8 @@ def ssim(
     y: torch.Tensor, # the same images after some damage
 ) -> torch.Tensor: # (b,), 1 for equal images
     "Structural similarity: do brightness, contrast and pattern agree in every small window?"
+    _same_shape("ssim", x, y)
+    if min(x.shape[-2:]) < 11: raise DitEduError(f"ssim looks through windows of 11×11 pixels, and these images are {x.shape[-2]}×{x.shape[-1]}; give larger ones, or take psnr.")
     r = torch.arange(11, dtype=x.dtype, device=x.device) - 5
     g = torch.exp(-r.square() / (2 * 1.5**2))
     window = (g[:, None] * g / g.sum() ** 2).expand(x.shape[1], 1, 11, 11)
@@ -51,6 +56,7 @@ def _backbone(net):
 def _batches(images, batch_size):
     "A tensor, a data set, or anything that yields batches, as batches (b, 3, h, w)."
     if torch.is_tensor(images): images = images.split(batch_size)
+    elif isinstance(images, (list, tuple)) and len(images) and torch.is_tensor(images[0]) and images[0].ndim == 4: pass
     elif hasattr(images, "__getitem__") and hasattr(images, "__len__"): images = DataLoader(images, batch_size, generator=torch.Generator())
     for x in images:
         x = (x["image"] if isinstance(x, dict) else x).float()
@@ -63,6 +69,7 @@ def lpips_distance(
     batch_size: int = 64, # images looked at together
 ) -> torch.Tensor: # (b,), 0 for equal images
     "How different two images look to a network trained on photographs (LPIPS v0.1)."
+    _same_shape("lpips_distance", x, y)
     look = _backbone(net).to(x.device)
     with torch.no_grad():
         return torch.cat([look(a, b).flatten() for a, b in zip(_batches(x, batch_size), _batches(y, batch_size))])
@@ -74,6 +81,7 @@ def frechet_distance(
 ) -> float: # squared distance, in squared units of the features
     "How far apart two clouds are, if each is taken for a Gaussian (Dowson and Landau 1982; FID's formula)."
     (m1, c1), (m2, c2) = cloud(feats_a), cloud(feats_b)
+    if len(m1) != len(m2): raise DitEduError(f"Features of {len(m1)} and of {len(m2)} numbers cannot be compared; take both from the same network.")
     root = _sqrtm(c1)
     cross = torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()  # the trace of a square root
     return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross)
@@ -161,7 +169,7 @@ def _inception(weights):
     try: from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError: raise DitEduError("FID needs the Inception network of torch-fidelity: run pip install torch-fidelity (it downloads 90 MB on first use), "
                                           "or use alexnet_fd and call the number AlexNet-FD.") from None
-    try: return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=weights)
+    try: return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=weights).eval() # 0.3 leaves that to its callers
     except (OSError, RuntimeError) as e: raise DitEduError(f"Inception's weights could not be had ({e}); download weights-inception-2015-12-05-6726825d.pth "
                                                            "from torch-fidelity's releases and pass its path as weights.") from e
 

@@ -16,6 +16,11 @@ def _inside(t, interval): # is this timestep one where guidance acts? (one t for
     t = t.flatten()[0].item() if isinstance(t, torch.Tensor) else t
     return interval[0] <= t <= interval[1]
 
+def _check_interval(interval):
+    if interval is None: return
+    if len(interval) != 2 or any(v != int(v) for v in interval) or interval[0] > interval[1]:
+        raise DitEduError(f"A guidance interval is two timesteps, the lower one first, for example (200, 800), not {tuple(interval)}.")
+
 def _check_labels(model, y, scale):
     if scale != 1 and model.num_classes == 0:
         raise DitEduError("This model was trained without labels, so there is nothing to guide: use guidance scale 1 (in a config, diffusion_params.guidance_scale=1).")
@@ -23,30 +28,33 @@ def _check_labels(model, y, scale):
         raise DitEduError("This model always saw its labels (class_dropout_prob was 0), so it has no answer without one to guide away from: use guidance scale 1.")
     if y is None or model.num_classes == 0: return None
     y, null = torch.as_tensor(y), model.null_label
-    if y.is_floating_point() or y.min() < 0 or y.max() > (model.num_classes - 1 if null is None else null):
+    if y.ndim > 1: raise DitEduError(f"Labels are one number for each image, not {tuple(y.shape)}: use y.flatten().")
+    if y.is_floating_point() or y.dtype == torch.bool or y.min() < 0 or y.max() > (model.num_classes - 1 if null is None else null):
         raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1}"
                           + ("" if null is None else f" ({null} means no label)") + f", not {y.tolist()}.")
-    return y
+    return y.long()
 
 # %% ../nbs/10_guidance.ipynb #a0c46103
 def guided(
-    model, # network called as model(x, t, y), with .num_classes and .null_label
+    model, # network in eval mode (in train mode it hides labels by chance), called as model(x, t, y), with .num_classes and .null_label
     y, # the labels to ask for, (b,) ints, or one int for all; None asks for nothing
     scale: float = 1., # guidance scale s: 1 is neutral, 0 ignores the label
     interval: tuple = None, # (t_low, t_high), both included, where guidance acts; None is everywhere
 ): # callable (x, t) -> raw output of the network, (b, out_channels, h, w)
     "The network's output pushed away from its answer without a label (classifier-free guidance)."
     y = _check_labels(model, y, scale)
+    _check_interval(interval)
     def call(x, t):
         b, c = x.shape[:2]
         ts = torch.as_tensor(t, device=x.device).expand(b)
         if y is None: return model(x, ts)
+        if y.numel() not in (1, b): raise DitEduError(f"{len(y)} labels for {b} images; give one for all or one for each.")
         ys = y.to(x.device).expand(b)
         if scale == 1 or not _inside(t, interval): return model(x, ts, ys)
         null = torch.full_like(ys, model.null_label)
         cond, uncond = model(torch.cat([x, x]), torch.cat([ts, ts]), torch.cat([ys, null])).chunk(2)
-        # a learned variance rides in the channels after the first c: it is left as the label says
-        return torch.cat([uncond[:, :c] + scale * (cond - uncond)[:, :c], cond[:, c:]], 1)
+        # a learned variance rides in the channels after the first c: it is left as the label says, or as none does at scale 0
+        return torch.cat([uncond[:, :c] + scale * (cond - uncond)[:, :c], (cond if scale else uncond)[:, c:]], 1)
     return call
 
 # %% ../nbs/10_guidance.ipynb #0a74deea

@@ -66,10 +66,11 @@ def labels(self: Pipeline,
     if y is None: return None
     if not self.dit.num_classes: raise DitEduError("this model is unconditional: it knows no classes; leave y out")
     known = {name: i for i, name in enumerate(self.classes)}
-    out = []
-    for v in y.tolist() if isinstance(y, torch.Tensor) else y if isinstance(y, (list, tuple)) else [y]:
-        v = known.get(v, v)
-        if not isinstance(v, int) or not 0 <= v <= self.dit.num_classes:
+    plain = lambda v: v.tolist() if hasattr(v, "tolist") else v # of a tensor, an array or a number of NumPy
+    y, out = plain(y), []
+    for v in map(plain, [y] if isinstance(y, (str, int, float)) else y):
+        if isinstance(v, str): v = known.get(v, v)
+        if not isinstance(v, int) or isinstance(v, bool) or not 0 <= v <= self.dit.num_classes:
             raise DitEduError(f"no class {v!r}: classes are 0 … {self.dit.num_classes - 1}" + (f", or {', '.join(self.classes)}" if known else ""))
         out.append(v)
     if len(out) not in (1, n): raise DitEduError(f"{len(out)} labels for {n} images; give one for all or one for each")
@@ -88,10 +89,11 @@ def steps(self: Pipeline,
     **kw, # for the sampler, e.g. eta
 ):
     "Yield a Step for each timestep, with t, xt, x0 and eps (latents); the last x0 is the finished latent."
+    if n < 1: raise DitEduError(f"{n} images cannot be sampled; ask for 1 or more")
     x = start_noise(n, self.latent_shape, seed).to(self.device)
     denoise = guided_denoiser(self.diffusion, self.dit, self.labels(y, n), guidance_scale, interval)
-    gen = torch.Generator().manual_seed(mix(seed, "sampler"))
-    yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gen, **kw)
+    gens = [torch.Generator().manual_seed(mix(seed, "sampler", i)) for i in range(n)] # one for each image, as for the starting noise
+    yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gens, **kw)
 
 @patch
 @torch.no_grad()
@@ -118,6 +120,7 @@ def pick_steps(
     count: int = 10, # how many to keep, both ends included
 ) -> list[Step]:
     "Evenly spread steps from the first to the last."
+    if count == 1: return steps[-1:]
     return [steps[round(i)] for i in torch.linspace(0, len(steps) - 1, min(count, len(steps))).tolist()]
 
 
@@ -142,18 +145,19 @@ def save_animation(
     scale: int = 3, # enlargement
 ) -> Path:
     "A moving picture: x_t on the left, the x0 prediction on the right, pausing at the end."
+    if (kind := Path(path).suffix[1:].lower()) not in ("webp", "gif"): raise DitEduError(f"{path} should end in .webp or .gif, the kinds of moving picture that can be written here")
     chosen = pick_steps(steps, frames)
     pair = [pipe.decode(torch.stack([getattr(s, name)[which] for s in chosen])) for name in ("xt", "x0")]
     pics = [to_pil(image_grid(torch.stack(p), ncols=2)) for p in zip(*pair)]
     pics = [p.resize((p.width * scale, p.height * scale), Image.NEAREST) for p in pics]
     times = [80] * (len(pics) - 1) + [2000]
-    with atomic_write(path) as tmp: pics[0].save(tmp, format=Path(path).suffix[1:], save_all=True, append_images=pics[1:], duration=times, loop=0, quality=85)
+    with atomic_write(path) as tmp: pics[0].save(tmp, format=kind, save_all=True, append_images=pics[1:], duration=times, loop=0, quality=85)
     return Path(path)
 
 # %% ../nbs/17_pipeline.ipynb #8023339e
 def save_samples(
     pipe: Pipeline, # what to sample from
-    folder: str | Path, # gets x0_{t}.png for every t, and the strip
+    folder: str | Path, # gets x0_{t}.png for every t, x0_0.png in any case, and the strip
     n: int = 16, # images
     columns: int = 4, # images in a row of the grid
     progress: bool = True, # show a progress bar
@@ -170,9 +174,11 @@ def save_samples(
     now = {f"x0_{s.t}.png" for s in few}
     for old in folder.glob("x0_[0-9]*.png"): # of an earlier sampling with other timesteps
         if old.name not in now: old.unlink()
+    finished = folder/"x0_0.png"
+    if path != finished: save_image(image_grid(pipe.decode(step.x0), ncols=columns), finished) # the last timestep was another, as with one step
     save_image(x0_strip(pipe, few), folder/"x0_strip.png")
     save_animation(pipe, few, folder/"x0_strip.webp")
-    return path
+    return finished
 
 # %% ../nbs/17_pipeline.ipynb #c027796b
 def build_diffusion(

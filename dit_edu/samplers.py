@@ -30,6 +30,8 @@ def make_timesteps(
     if spacing == 'leading': t = i[::-1] * (T // steps)
     elif spacing == 'trailing': t = np.round(T - i * (T / steps)) - 1
     else: t = np.linspace(0, T - 1, steps).round()[::-1] if steps > 1 else np.array([T - 1])
+    if t[0] < T / 2: # only leading can
+        raise DitEduError(f"With spacing 'leading', {steps} steps of {T} begin at t = {t[0]}, where the network expects hardly any noise, and the start is pure noise: take 'trailing' or 'linspace'.")
     return [int(v) for v in t]
 
 # %% ../nbs/09_samplers.ipynb #3bfd009a
@@ -49,6 +51,7 @@ def _at(schedule, t): # plain float64 numbers, so that small differences survive
     return (1., 0.) if t < 0 else (float(schedule.alpha[t]), float(schedule.sigma[t]))
 
 def _noise_like(x, generator): # drawn where the generator lives, so a CPU seed gives the same image on a GPU
+    if isinstance(generator, (list, tuple)): return torch.stack([_noise_like(v, g) for v, g in zip(x, generator, strict=True)])
     device = x.device if generator is None else generator.device
     return torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
 
@@ -58,10 +61,11 @@ def ddim(
     x: torch.Tensor, # start, pure noise at the first timestep, (b, c, h, w)
     schedule, # a Schedule: alpha and sigma for every t
     timesteps: list, # falling ints, see make_timesteps
-    generator: torch.Generator = None, # source of the fresh noise, used only when eta > 0
+    generator: torch.Generator | list = None, # source of the fresh noise, or one for each image; used only when eta > 0
     eta: float = 0., # how much fresh noise: 0 none, 1 as much as DDPM
 ):
     "DDIM: jump to the guess of x0, then put the guessed noise back, a little less of it."
+    if not 0 <= eta <= 1: raise DitEduError(f"eta mixes DDIM (0) and DDPM (1), so it must lie between them, not at {eta}.")
     for i, (t, s) in _pairs(timesteps):
         d = denoise(x, t)
         yield Step(t, x, d.x0, d.eps, i)
@@ -84,7 +88,7 @@ def ddpm(
     x: torch.Tensor, # start, pure noise at the first timestep, (b, c, h, w)
     schedule, # a Schedule: alpha and sigma for every t
     timesteps: list, # falling ints, see make_timesteps
-    generator: torch.Generator = None, # source of the fresh noise
+    generator: torch.Generator | list = None, # source of the fresh noise, or one for each image
 ):
     "DDPM ancestral sampling: draw x_s from q(x_s | x_t, x0), with the guess in the place of x0."
     for i, (t, s) in _pairs(timesteps):
@@ -170,7 +174,7 @@ def run_sampler(
     schedule, # a Schedule
     steps: int = 50, # timesteps to visit, 1 to T
     spacing: str = 'linspace', # linspace, leading or trailing
-    generator: torch.Generator = None, # source of fresh noise for ddpm, and ddim with eta > 0
+    generator: torch.Generator | list = None, # source of fresh noise for ddpm, and ddim with eta > 0; a list has one for each image
     **kw, # passed on to the sampler: eta for ddim
 ): # generator of Steps; the finished sample is the last Step's x0
     "Run a sampler by name, without gradients."

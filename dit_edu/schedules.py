@@ -7,7 +7,7 @@ __all__ = ['SCHEDULES', 'linear_betas', 'scaled_linear_betas', 'cosine_betas', '
            'make_schedule']
 
 # %% ../nbs/07_schedules.ipynb #c09ad56d
-import difflib, math
+import difflib, math, operator
 from dataclasses import dataclass, field
 import torch
 from .core import DitEduError
@@ -62,6 +62,10 @@ class Schedule:
     _tables: dict = field(default_factory=dict, init=False, repr=False) # one copy per device and dtype
 
     def __post_init__(self):
+        if self.alpha.ndim != 1 or self.alpha.shape != self.sigma.shape or not len(self.alpha):
+            raise DitEduError(f"Schedule {self.name!r}: alpha and sigma need one number for each timestep, not shapes {tuple(self.alpha.shape)} and {tuple(self.sigma.shape)}.")
+        if not ((self.alpha.diff() < 0).all() and (self.sigma > 0).all()):
+            raise DitEduError(f"Schedule {self.name!r}: alpha must fall at every step and sigma be above 0 from t = 0 on; the clean image is t = -1 and belongs to no list.")
         one = lambda v: (v - 1).abs().max() < 1e-4
         if self.betas is not None or one(self.alpha + self.sigma): return
         if not one(self.alpha**2 + self.sigma**2): raise DitEduError(f"Schedule {self.name!r}: alpha + sigma must be 1 at every t (a straight path), or alpha**2 + sigma**2 (variance preserving); samplers know these two.")
@@ -97,16 +101,20 @@ class Schedule:
         dtype = like.dtype if like.is_floating_point() else torch.float32
         key = (like.device, dtype)
         if key not in self._tables:   # the clean state is the last column, so that index -1 finds it
-            table = torch.stack([self.alpha, self.sigma])
-            table = torch.cat([table, torch.tensor([[1.], [0.]], dtype=torch.float64)], 1)
-            self._tables[key] = table.to(dtype).to(like.device)
+            with torch.inference_mode(False): # it will be used in training too
+                table = torch.stack([self.alpha, self.sigma])
+                table = torch.cat([table, torch.tensor([[1.], [0.]], dtype=torch.float64)], 1)
+                self._tables[key] = table.to(dtype).to(like.device)
         pair = self._tables[key][:, _check_t(t, self.T, like.device)]
         return pair.reshape(2, -1, *[1] * (like.ndim - 1)).unbind()
 
 # %% ../nbs/07_schedules.ipynb #7b0d0451
 def _check_t(t, T, device):
     "Timesteps as an index; on the CPU also checked (on a GPU the check would cost a wait)."
-    if not torch.is_tensor(t): t = torch.tensor(t) if isinstance(t, (list, tuple)) else int(t)
+    if isinstance(t, (list, tuple)): t = torch.tensor(t)
+    elif not torch.is_tensor(t):
+        try: t = operator.index(t)
+        except TypeError: raise DitEduError(f"A timestep must be a whole number, not {t!r}: they count from 0 to {T - 1}, also on the straight path.") from None
     if torch.is_tensor(t):
         if t.is_floating_point(): raise DitEduError(f"A timestep must be a whole number, not {t.dtype}: use t.long().")
         if t.device.type != 'cpu': return t.to(device)

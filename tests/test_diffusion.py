@@ -3,7 +3,7 @@ import pickle
 import pytest, torch
 from torch.distributions import Normal, kl_divergence
 from dit_edu.core import DitEduError
-from dit_edu.schedules import SCHEDULES, linear_betas, make_schedule
+from dit_edu.schedules import SCHEDULES, Schedule, linear_betas, make_schedule
 from dit_edu.diffusion import *
 from dit_edu.diffusion import posterior, posterior_at
 
@@ -214,12 +214,26 @@ def test_bad_input_is_explained():
         (lambda: sch.at(-2, x0), "outside this schedule"),
         (lambda: sch.at(torch.tensor([0, 1, 2, 3, 1000]), x0), "outside this schedule"),
         (lambda: sch.at(T / 1000, x0), "whole number"),
+        (lambda: add_noise(x0, eps, 0.5, sch), "whole number"),
+        (lambda: Diffusion(sch).denoise(lambda x, t, y: x, x0, 0.7), "whole number"),
+        (lambda: Schedule("s", torch.linspace(1, 0, 9), torch.linspace(0, 1, 9)), "sigma be above 0"),
+        (lambda: Schedule("s", torch.linspace(.1, .9, 9), torch.linspace(.9, .1, 9)), "alpha must fall"),
+        (lambda: Schedule("s", torch.linspace(.9, .1, 9), torch.linspace(.1, .9, 8)), "one number for each timestep"),
         (lambda: Diffusion(sch, target="noise"), "Unknown target"),
         (lambda: Diffusion(sch, weighting="snr"), "did you mean 'min_snr'"),
         (lambda: Diffusion(sch, timestep_sampling="lognormal"), "did you mean 'logit_normal'"),
         (lambda: Diffusion(sch).loss(lambda x, t, y=None: torch.cat([x, x], 1), x0), "same learn_sigma"),
     ]:
         with pytest.raises(DitEduError, match=says): call()
+
+
+def test_tables_made_in_inference_mode_serve_training():
+    diff, net = Diffusion(make_schedule("linear", 50), learn_sigma=True), torch.nn.Conv2d(3, 6, 1)
+    x = torch.randn(2, 3, 4, 4)
+    with torch.inference_mode(): diff.denoise(lambda x, t, y: net(x), x, 5)
+    d = diff.denoise(lambda x, t, y: net(x), x, 5)
+    (d.x0 * d.log_var).sum().backward()
+    assert net.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -216,7 +216,7 @@ def test_save_and_load(tmp_path):
     m.save(tmp_path / 'm.safetensors', dict(step=7))
     again, meta = DiT.load(tmp_path / 'm.safetensors')
     x, t, y = batch(h=8, w=16)
-    assert meta['step'] == 7 and again.training and torch.equal(again.eval()(x, t, y), m(x, t, y))
+    assert meta['step'] == 7 and not again.training and torch.equal(again(x, t, y), m(x, t, y))
     assert again.config['conditioning'] == 'cross_attention' and tuple(again.config['input_size']) == (8, 16)
 
 
@@ -224,7 +224,7 @@ def test_bfloat16():
     m, (x, t, y) = tiny().eval(), batch()
     with torch.autocast('cpu', dtype=torch.bfloat16): half = m(x, t, y)
     assert (half.float() - m(x, t, y)).abs().max() < 0.1 * m(x, t, y).abs().max()
-    assert m.bfloat16()(x.bfloat16(), t, y).dtype == torch.bfloat16
+    assert m.bfloat16()(x.bfloat16(), t, y).dtype == m(x, t, y).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize('kw,words', [
@@ -238,6 +238,10 @@ def test_impossible_inputs_and_checkpoints(tmp_path):
     m, (x, t, y) = tiny(), batch()
     with pytest.raises(DitEduError, match='8×7'): m(x[..., :7], t, y)
     with pytest.raises(DitEduError, match='3'): m(x[:, :3], t, y)
+    for bad, words in ((y[:1], 'one for each'), (y.float(), 'whole numbers'), (y + 10, 'from 0 to'), (y > 0, 'whole numbers')):
+        with pytest.raises(DitEduError, match=words): m(x, t, bad)
+    with pytest.raises(DitEduError, match='timesteps of shape'): m(x, torch.arange(len(x) + 1), y)
+    assert m(x, t, y.to(torch.uint8)).shape[0] == len(x)
     with pytest.raises(DitEduError, match='null label'): tiny(class_dropout_prob=0)(x, t)
     state = m.state_dict()
     with pytest.raises(DitEduError, match='64'): tiny(hidden_size=64).load_state_dict(state)

@@ -60,7 +60,7 @@ def test_fid_asks_inception_for_bytes(pair, monkeypatch):
     seen = []
     class Net(torch.nn.Module):
         def __init__(self, name, features, feature_extractor_weights_path=None): super().__init__(); assert features == ["2048"]
-        def forward(self, x): seen.append(x); return (x.float().flatten(1)[:, :7],)
+        def forward(self, x): assert not self.training; seen.append(x); return (x.float().flatten(1)[:, :7],)
     module = types.ModuleType("torch_fidelity.feature_extractor_inceptionv3"); module.FeatureExtractorInceptionV3 = Net
     monkeypatch.setitem(sys.modules, "torch_fidelity", types.ModuleType("torch_fidelity"))
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", module)
@@ -83,7 +83,11 @@ def test_bad_input(pair):
     x, y = pair
     with pytest.raises(DitEduError, match="at least 2"): frechet_distance(torch.zeros(1, 3), torch.zeros(5, 3))
     with pytest.raises(DitEduError, match="NaN"): frechet_distance(torch.full((3, 3), float("nan")), torch.zeros(5, 3))
-    with pytest.raises(DitEduError, match="shapes"): psnr(x, y[:2])
+    for measure in (psnr, ssim, lpips_distance):
+        with pytest.raises(DitEduError, match=f"{measure.__name__} .*shapes"): measure(x, y[:1])
+    with pytest.raises(DitEduError, match="11×11"): ssim(x[..., :8], y[..., :8])
+    with pytest.raises(DitEduError, match="same network"): frechet_distance(torch.randn(5, 3), torch.randn(5, 4))
+    torch.testing.assert_close(alexnet_features([x[:2], x[2:]], device="cpu"), alexnet_features(x, device="cpu"))
     with pytest.raises(DitEduError, match="not 0"): nearest_neighbours(x, y, k=0)
     with pytest.raises(DitEduError, match="labels"): class_agreement(x, [0], AvatarClassifier())
 

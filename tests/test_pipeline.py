@@ -1,5 +1,6 @@
 "What people do with a finished run: load it, sample, look at the steps."
 import subprocess, sys
+import numpy as np
 import pytest, torch
 from dit_edu.core import DitEduError
 
@@ -38,18 +39,23 @@ def test_the_seed_decides_the_images(pipe):
 
 
 def test_the_first_image_does_not_depend_on_how_many(pipe):
-    same(pipe.sample(1, steps=4, seed=1), pipe.sample(3, steps=4, seed=1)[:1])
+    for kw in ({}, {"sampler": "ddpm"}, {"eta": 1.}): # also where noise is added on the way
+        few, many = pipe.sample(1, steps=4, seed=1, **kw), pipe.sample(3, steps=4, seed=1, **kw)
+        same(few, many[:1])
+        assert (many[1] - many[0]).abs().max() > .01
 
 
 def test_labels_by_number_or_name(pipe):
     assert torch.equal(pipe.sample(2, y=1, steps=3), pipe.sample(2, y="red", steps=3))
-    assert torch.equal(pipe.sample(2, y=["green", "red"], steps=3), pipe.sample(2, y=torch.tensor([0, 1]), steps=3))
+    want = pipe.sample(2, y=["green", "red"], steps=3)
+    for y in (torch.tensor([0, 1]), np.array([0, 1]), range(2), (np.int64(0), "red")): assert torch.equal(want, pipe.sample(2, y=y, steps=3))
+    assert pipe.labels(torch.tensor(1), 3).tolist() == pipe.labels(np.int64(1), 3).tolist() == [1, 1, 1]
     with torch.no_grad(): # a small model hardly heeds its label after 12 steps: look at the network's output, not at pixels
         x, t = torch.randn(1, *pipe.latent_shape, generator=torch.Generator().manual_seed(0)), torch.tensor([5])
         assert not torch.equal(pipe.dit(x, t, torch.tensor([0])), pipe.dit(x, t, torch.tensor([1])))
 
 
-@pytest.mark.parametrize("y, says", [("blue", "green, red"), (7, "0 … 1"), (-1, "0 … 1"), ([0, 1, 0], "3 labels for 2 images")])
+@pytest.mark.parametrize("y, says", [("blue", "green, red"), (7, "0 … 1"), (-1, "0 … 1"), ([0, 1, 0], "3 labels for 2 images"), ([], "0 labels for 2 images"), (True, "no class True"), (0.5, "no class 0.5")])
 def test_wrong_labels_are_named(pipe, y, says):
     with pytest.raises(DitEduError, match=says): pipe.sample(2, y=y, steps=2)
 
@@ -118,4 +124,37 @@ def test_a_model_that_always_saw_its_labels_cannot_be_guided():
     x = torch.randn(2, 4, 8, 8)
     assert guided(net, 2)(x, 5).shape[0] == 2
     with pytest.raises(DitEduError, match="class_dropout_prob"): guided(net, 2, 2.)
+    for y, says in ((torch.tensor([0, 1, 2]), "3 labels for 2 images"), (torch.tensor([[0], [1]]), "use y.flatten"), (torch.tensor([True]), "whole numbers")):
+        with pytest.raises(DitEduError, match=says): guided(net, y)(x, 5)
+    torch.testing.assert_close(guided(net, torch.tensor([2, 1], dtype=torch.uint8))(x, 5), guided(net, [2, 1])(x, 5))
+    for interval in ((80, 20), (.2, .8), (5,)):
+        with pytest.raises(DitEduError, match="two timesteps"): guided(net, 2, interval=interval)
     with pytest.raises(DitEduError, match="from 0 to 2, not"): guided(net, 3) # the number of the null label, where there is one
+
+
+def test_guidance_zero_forgets_the_label_in_the_variance_too():
+    from dit_edu.dit import DiT
+    from dit_edu.guidance import guided
+    torch.manual_seed(0)
+    net = DiT(input_size=4, hidden_size=16, depth=1, num_heads=2, num_classes=3, learn_sigma=True).eval()
+    for p in net.parameters(): torch.nn.init.normal_(p, std=.3)
+    x = torch.randn(2, 4, 4, 4)
+    same(guided(net, 1, 0.)(x, 5), net(x, torch.tensor([5, 5])))
+
+
+def test_the_finished_image_is_x0_0_whatever_the_steps(pipe, tmp_path):
+    from dit_edu.pipeline import pick_steps, save_animation, save_samples
+    from PIL import Image
+    for kw, last in ((dict(steps=1), 11), (dict(steps=4, spacing="trailing"), 2)):
+        assert save_samples(pipe, tmp_path/"s", n=2, progress=False, **kw) == tmp_path/"s"/"x0_0.png"
+        assert (tmp_path/"s"/"x0_0.png").read_bytes() == (tmp_path/"s"/f"x0_{last}.png").read_bytes()
+    steps = list(pipe.steps(1, steps=3))
+    assert pick_steps(steps, 1) == steps[-1:] and len(pick_steps(steps, 2)) == 2
+    with pytest.raises(DitEduError, match=".webp or .gif"): save_animation(pipe, steps, tmp_path/"a.mp4")
+    assert Image.open(save_animation(pipe, steps, tmp_path/"a.GIF")).format == "GIF"
+
+
+def test_a_pipeline_in_half_precision(pipe):
+    import copy
+    half = copy.copy(pipe); half.dit = copy.deepcopy(pipe.dit).bfloat16()
+    assert (half.sample(2, y=1, steps=3) - pipe.sample(2, y=1, steps=3)).abs().mean() < .02

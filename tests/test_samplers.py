@@ -118,7 +118,7 @@ def test_flow(steps, sampler, cls):
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 10, 27, 50, 333, 999, 1000])
 def test_timesteps_are_those_of_diffusers(steps):
     for spacing in ("linspace", "leading", "trailing"):
-        if (spacing, steps) == ("linspace", 1): continue   # diffusers would start at t = 0, where nothing is to do
+        if steps == 1 and spacing != "trailing": continue   # diffusers would start at t = 0, where nothing is to do
         sched = theirs(diffusers.DDPMScheduler, steps, timestep_spacing=spacing)
         want = [int(t) for t in sched.timesteps][:steps]   # np.arange with a fraction may give one too many
         assert make_timesteps(1000, steps, spacing) == want
@@ -153,6 +153,9 @@ def test_bad_requests():
     for steps in (0, -3, 101, 2.5, None, "10"):
         with pytest.raises(DitEduError, match="from 1 to 100"): ask(steps=steps)
     with pytest.raises(DitEduError, match="trailing"): ask(steps=5, spacing="even")
+    with pytest.raises(DitEduError, match="begin at t = 0"): ask(steps=1, spacing="leading")
+    for eta in (-1, 1.5):
+        with pytest.raises(DitEduError, match="eta"): list(ask(steps=5, eta=eta))
 
 
 def test_euler_says_where_there_is_nothing_to_divide_by():

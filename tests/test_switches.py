@@ -6,8 +6,11 @@ import pytest, torch
 
 from dit_edu.config import load_config
 from dit_edu.core import DitEduError, load_weights
+from dit_edu.dit import DiT
+from dit_edu.train_dit import save_preview
 from dit_edu.train_vae import train_vae
 from dit_edu.training import Task, Trainer, TrainSettings, make_accelerator, read_ahead
+from dit_edu.vae import VAE
 from runs import draw_images, log_of, write_config
 
 
@@ -86,3 +89,26 @@ def test_a_transformer_that_starts_from_another(finished, run, tmp_path):
                              ("unlabelled", ["dit_params.conditional=false"], "classes ['green', 'red']")):
         p = train(name, trained, *more, rc=2)
         assert says in p.stderr and "Traceback" not in p.stderr and not (tmp_path/name/"run/dit_ckpt.safetensors").exists(), p.stderr
+
+
+def test_tensorboard_shows_a_step_that_was_run_twice_once(tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    log = trained(tmp_path, monkeypatch, **{"train_params.tensorboard": True})
+    for f in (tmp_path/"run").glob("vae_*_ckpt.safetensors"): f.unlink()
+    for f in (tmp_path/"run/checkpoints").glob("vae_00000006*"): f.unlink() # as if it had been killed after step 3's checkpoint
+    train_vae(load_config("c.yaml"), resume=True, progress=False)
+    board = EventAccumulator(str(tmp_path/"run/tensorboard")); board.Reload()
+    assert len(list((tmp_path/"run/tensorboard").iterdir())) == 2 # one file of each start
+    assert [(e.step, pytest.approx(e.value)) for e in board.Scalars("vae/loss")] == [(r["step"], r["loss"]) for r in log]
+
+
+def test_previews_guide_only_within_the_interval(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished)
+    cfg = load_config("config.yaml")
+    dit, vae = DiT.load("run/dit_ckpt.safetensors")[0], VAE.load("run/vae_autoencoder_ckpt.safetensors")[0]
+    def preview(name, **kw):
+        save_preview(cfg.model_copy(update={"diffusion_params": cfg.diffusion_params.model_copy(update=kw)}), dit, vae, ["red", "green"], tmp_path/f"{name}.png")
+        return (tmp_path/f"{name}.png").read_bytes()
+    plain = preview("plain", guidance_scale=1.)
+    assert preview("everywhere", guidance_scale=5.) != plain
+    assert preview("outside", guidance_scale=5., guidance_interval=[50, 60]) == plain
