@@ -21,6 +21,11 @@ _Overrides = typer.Argument(None, metavar="[SECTION.KEY=VALUE]...", help="Overri
 _Resume = typer.Option(False, "--resume", help="Go on from the last checkpoint of this run.")
 
 
+def _refuse(sentence):
+    from dit_edu.core import DitEduError
+    raise DitEduError(sentence)
+
+
 def _load(config, overrides):
     from dit_edu.config import load_config
     return load_config(config, overrides or [])
@@ -45,7 +50,9 @@ def infer_vae_command(
 ):
     "Save reconstructions, and the latents if train_params.save_latents is on."
     from dit_edu.train_dit import infer_vae
-    print(f"pictures are in {infer_vae(_load(config, overrides), rebuild=rebuild)}")
+    cfg = _load(config, overrides)
+    if rebuild and not cfg.train_params.save_latents: _refuse("--rebuild has nothing to do while train_params.save_latents is off; add train_params.save_latents=true")
+    print(f"pictures are in {infer_vae(cfg, rebuild=rebuild)}")
 
 
 @app.command("train-dit")
@@ -71,7 +78,9 @@ def sample_command(
     from dit_edu.pipeline import SHIPPED, load_pretrained, load_run, save_samples
     if not (config or (SHIPPED/"dit_config.yaml").exists()): load_pretrained() # says what is wrong
     cfg = _load(config or SHIPPED/"dit_config.yaml", overrides if config else ["train_params.num_samples=16", "train_params.num_grid_rows=4", *(overrides or [])])
-    if not config: cfg.train_params.task_name = str(SHIPPED)
+    if not config:
+        if any(v.startswith("train_params.task_name=") for v in overrides or []): _refuse("train_params.task_name says where a run of yours lies, and without --config the model that ships is sampled; add --config and the run's config")
+        cfg.train_params.task_name = str(SHIPPED)
     pipe, n = load_run(cfg), cfg.train_params.num_samples
     folder = out or (Path(cfg.train_params.task_name)/"samples" if config else Path("samples"))
     last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), seed=seed, **pipe.defaults)
@@ -80,8 +89,15 @@ def sample_command(
 
 def _labels(pipe, label, n):
     if not pipe.dit.num_classes: return None if label is None else label
-    asked = [int(v) if v.isdigit() else v for v in label.split(",")] if label else list(range(pipe.dit.num_classes))
+    asked = [_class(pipe, v.strip()) for v in label.split(",")] if label else list(range(pipe.dit.num_classes))
+    if label and len(asked) > n: _refuse(f"--class names {len(asked)} classes for {n} image{'s' * (n > 1)}; add train_params.num_samples={len(asked)} or more")
     return [asked[i * len(asked) // n] for i in range(n)]
+
+
+def _class(pipe, text): # a name is a name, even if it is made of digits
+    if text in pipe.classes: return text
+    if text.isascii() and text.isdigit() and int(text) < pipe.dit.num_classes: return int(text)
+    _refuse(f"there is no class {text!r}: classes are 0 … {pipe.dit.num_classes - 1}" + (f", or {', '.join(pipe.classes)}" if pipe.classes else ""))
 
 # %% ../nbs/20_cli.ipynb #057e0f13
 @app.command("demo")
@@ -100,6 +116,7 @@ def copy_notebooks(
     folder: str | Path, # where to
 ) -> list[Path]: # the notebooks that were new
     "Copy the notebooks and their pictures; what is there already stays as it is."
+    from dit_edu.core import atomic_write
     here = Path(find_spec("dit_edu").origin).parent
     source = next((p for p in (here/"notebooks", here.parent/"nbs") if p.is_dir()), None)
     if source is None: raise FileNotFoundError(2, "the notebooks are not in this installation; install dit_edu again, or clone the repository", str(here/"notebooks"))
@@ -107,8 +124,7 @@ def copy_notebooks(
     for file in sorted([*source.rglob("*.ipynb"), *source.glob("images/*")]): # pictures that notebooks show
         to = Path(folder)/file.relative_to(source)
         if ".ipynb_checkpoints" in file.parts or to.exists(): continue
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, to)
+        with atomic_write(to) as tmp: shutil.copy(file, tmp) # a half copy would be taken for yours
         if file.suffix == ".ipynb": new.append(to)
     return new
 

@@ -225,8 +225,9 @@ def save_image(
 ) -> None:
     "Save one image; folders are made as needed."
     im = x if isinstance(x, Image.Image) else to_pil(x)
-    if Path(path).suffix.lower() not in Image.registered_extensions():
-        raise DitEduError(f"The ending of {path} is no image format; use .png, .jpg or .webp.")
+    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    if kind not in Image.SAVE: raise DitEduError(f"The ending of {path} is no image format that can be written; use .png, .jpg or .webp.")
+    if kind == "JPEG" and im.mode not in ("L", "RGB"): im = im.convert("RGB") # it knows no transparency
     with atomic_write(path) as tmp: im.save(tmp)
 
 # %% ../nbs/00_core.ipynb #300d0a20

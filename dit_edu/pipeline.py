@@ -172,8 +172,8 @@ def save_samples(
         save_image(image_grid(pipe.decode(step.x0), ncols=columns), path)
         few.append(Step(step.t, step.xt[:1].clone(), step.x0[:1].clone(), step.eps[:1].clone(), step.i))
     now = {f"x0_{s.t}.png" for s in few}
-    for old in folder.glob("x0_[0-9]*.png"): # of an earlier sampling with other timesteps
-        if old.name not in now: old.unlink()
+    for old in folder.glob("x0_[0-9]*.png"): # of an earlier sampling with other timesteps; a name that says more is a person's
+        if old.name not in now and old.stem[3:].isdigit(): old.unlink()
     finished = folder/"x0_0.png"
     if path != finished: save_image(image_grid(pipe.decode(step.x0), ncols=columns), finished) # the last timestep was another, as with one step
     save_image(x0_strip(pipe, few), folder/"x0_strip.png")

@@ -205,7 +205,8 @@ def train_vae(
 
     def pictures(trainer, log):
         if not t.autoencoder_img_save_steps or log["step"] % t.autoencoder_img_save_steps: return
-        save_reconstructions(vae, shown, folder/"vae_autoencoder_samples"/f"step_{log['step']:08d}.png")
+        with trainer.averaged("vae"): # what would be saved now
+            save_reconstructions(vae, shown, folder/"vae_autoencoder_samples"/f"step_{log['step']:08d}.png")
 
     def write(trainer):
         facts = {"step": trainer.step, "classes": list(dataset.classes)}

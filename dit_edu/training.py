@@ -448,6 +448,10 @@ def load(self: Trainer):
         now = self.fingerprint.get(key)
         if now != was: raise DitEduError(f"{key} was {was!r} when {found[-1]} was written and is {now!r} now; set it back, or choose another task_name to start afresh")
     state = unpack(meta["tree"], tensors)
+    for what, have, want in (("network", state["modules"], self.task.modules), ("average (EMA) of", state["ema"], self.ema)):
+        if odd := have.keys() ^ want.keys():
+            key = sorted(odd)[0]
+            raise DitEduError(f"{found[-1]} was written {'with' if key in have else 'without'} the {what} {key}, and the config says otherwise now; set it back, or choose another task_name to start afresh")
     for k, m in self.task.modules.items(): m.load_state_dict(state["modules"][k])
     for k, o in self.task.optimizers.items():
         try: o.load_state_dict(state["optimizers"][k])
@@ -496,7 +500,7 @@ def fit(
             log["seconds"] = round(time.time() - start, 3)
             bar.update()
             if main:
-                log_file.write(json.dumps(log) + "\n"); log_file.flush()
+                log_file.write(json.dumps(_no_infinity(log)) + "\n"); log_file.flush()
                 bar.set_postfix(loss=f"{log['loss']:.4f}", img_s=f"{log['images_per_s']:.0f}")
                 if board: [board.add_scalar(f"{trainer.name}/{k}", v, log["step"]) for k, v in log.items() if isinstance(v, (int, float))]
             if main and on_step: on_step(trainer, log)
@@ -508,7 +512,11 @@ def fit(
     return read_log(path)
 
 # %% ../nbs/13_training.ipynb #da43605a
+def _no_infinity(log): # JSON has no word for it; with fp16 a skipped step's gradient norm is infinite
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in log.items()}
+
+
 def _tensorboard(trainer):
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise DitEduError("tensorboard is switched on but not installed: pip install tensorboard, or set train_params.tensorboard=false") from None
-    return SummaryWriter(trainer.folder/"tensorboard", purge_step=trainer.step + 1) # steps that are run again appear once
+    return SummaryWriter(trainer.folder/"tensorboard"/trainer.name, purge_step=trainer.step + 1) # steps that are run again appear once

@@ -4,7 +4,7 @@ import numpy as np
 import pytest, torch
 from PIL import Image
 from runs import draw_images, hashes, log_of, write_config
-from dit_edu.core import load_weights, save_weights, state_hash
+from dit_edu.core import DitEduError, load_weights, save_weights, state_hash
 
 VAE, DIT = "vae_autoencoder_ckpt.safetensors", "dit_ckpt.safetensors"
 
@@ -249,16 +249,30 @@ def test_a_folder_of_something_else_where_latents_should_be(trained, refused):
     refused(trained, "train-dit", says=["vae_latents", "thesis.txt"])
 
 
-@pytest.mark.parametrize("label, says", [("blue", ["'blue'", "green, red"]), ("9", ["9", "0 … 1"])])
+@pytest.mark.parametrize("label, says", [("blue", ["'blue'", "green, red"]), ("9", ["9", "0 … 1"]), ("2", ["'2'", "0 … 1"]), ("²", ["'²'"]), ("red,green,red,green,red", ["5 classes for 4 images", "num_samples=5"])])
 def test_an_unknown_class(finished, run, tmp_path, label, says):
     p = run("sample", "-c", "config.yaml", "--class", label, "--out", tmp_path/"out", cwd=finished, rc=2)
     assert all(s in sentence(p) for s in says) and not (tmp_path/"out").exists()
 
 
 def test_classes_by_name(finished, run, tmp_path):
-    for label, name in (("red", "a"), ("1", "b"), ("green", "c")): run("sample", "-c", "config.yaml", "--class", label, "--out", tmp_path/name, cwd=finished)
-    a, b = ((tmp_path/n/"x0_0.png").read_bytes() for n in "ab")
-    assert a == b
+    for label, name in (("red", "a"), ("1", "b"), ("green", "c"), ("red, green", "d"), ("1,0", "e")): run("sample", "-c", "config.yaml", "--class", label, "--out", tmp_path/name, cwd=finished)
+    a, b, c, d, e = ((tmp_path/n/"x0_0.png").read_bytes() for n in "abcde")
+    assert a == b and d == e and len({a, c, d}) == 3
+
+
+def test_a_class_whose_name_is_a_number():
+    from types import SimpleNamespace
+    from dit_edu.cli import _labels
+    pipe = SimpleNamespace(dit=SimpleNamespace(num_classes=3), classes=["1", "10", "2"])
+    assert _labels(pipe, "1,2,10,0", 4) == ["1", "2", "10", 0] # a name, wherever there is one
+
+
+def test_options_that_would_do_nothing(finished, run, tmp_path):
+    p = run("sample", "train_params.task_name=elsewhere", cwd=tmp_path, rc=2)
+    assert "--config" in sentence(p) and not (tmp_path/"samples").exists()
+    p = run("infer-vae", "-c", "config.yaml", "--rebuild", "train_params.save_latents=false", cwd=finished, rc=2)
+    assert "save_latents=true" in sentence(p)
 
 
 # --- the disk ---
@@ -330,7 +344,6 @@ def test_nan_stops_and_names_the_last_checkpoint(workdir, run):
 
 def test_the_last_good_checkpoint_is_good(tmp_path):
     "A loss can still be a number when its gradient is not: the weights are NaN after that step, and are not to be saved."
-    from dit_edu.core import DitEduError
     from dit_edu.training import Task, Trainer, TrainSettings, fit
 
     class Cliff(Task):
@@ -409,3 +422,18 @@ def test_the_shipped_model_takes_overrides(run, tmp_path):
 def test_classes_that_are_missing_are_told_before_the_training(workdir, refused):
     folder = workdir(**{"dataset_params.classes": False})
     refused(folder, "train-vae", says=["dit_params.conditional is on", "dit_params.conditional=false"])
+
+
+def test_a_copy_that_was_cut_off_is_made_again(tmp_path, monkeypatch):
+    from dit_edu import cli
+    whole = shutil.copy
+    def half(a, b):
+        whole(a, b)
+        with open(b, "r+b") as f: f.truncate(1000)
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(cli.shutil, "copy", half)
+    with pytest.raises(DitEduError, match="Free some space"): cli.copy_notebooks(tmp_path/"nb")
+    assert not [f for f in (tmp_path/"nb").rglob("*") if f.is_file()]
+    monkeypatch.setattr(cli.shutil, "copy", whole)
+    cli.copy_notebooks(tmp_path/"nb")
+    assert (tmp_path/"nb/00_core.ipynb").stat().st_size > 10_000

@@ -161,3 +161,11 @@ def test_image_grid_of_one_and_of_a_ragged_row():
     g = image_grid(x, ncols=2, pad=1)
     assert g.shape == (3, 3 * 5 - 1, 2 * 7 - 1) and torch.equal(g[:, 10:14, :6], x[4]) and (g[:, 10:, 7:] == 1).all()
     assert torch.equal(image_grid(x[:1], pad=0), x[0])
+
+
+def test_pictures_that_a_format_cannot_hold(tmp_path):
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
+    save_image(clear, tmp_path/"a.jpg"); assert Image.open(tmp_path/"a.jpg").mode == "RGB"
+    save_image(clear, tmp_path/"a.png"); assert Image.open(tmp_path/"a.png").mode == "RGBA"
+    for name in ("a.psd", "a.text", "a"):
+        with pytest.raises(DitEduError, match="no image format"): save_image(clear, tmp_path/name)

@@ -158,3 +158,10 @@ def test_a_pipeline_in_half_precision(pipe):
     import copy
     half = copy.copy(pipe); half.dit = copy.deepcopy(pipe.dit).bfloat16()
     assert (half.sample(2, y=1, steps=3) - pipe.sample(2, y=1, steps=3)).abs().mean() < .02
+
+
+def test_sampling_again_leaves_a_persons_pictures(pipe, tmp_path):
+    from dit_edu.pipeline import save_samples
+    for name in ("x0_7.png", "x0_0_best.png", "x0_5 (copy).png", "x0_favourite.png"): (tmp_path/name).write_bytes(b"mine")
+    save_samples(pipe, tmp_path, n=1, steps=2, progress=False)
+    assert sorted(f.name for f in tmp_path.glob("x0_*.png")) == ["x0_0.png", "x0_0_best.png", "x0_11.png", "x0_5 (copy).png", "x0_favourite.png", "x0_strip.png"] # 7 was an earlier sampling's

@@ -152,6 +152,8 @@ def test_refusals(part, alone, tmp_path, start, run):
     refused(run, part, folder, "--resume", "train_params.seed=8", says=["train_params.seed", "3", "8"])
     refused(run, part, folder, "--resume", "autoencoder_params.num_mid_layers=2", says=["num_mid_layers"])
     refused(run, part, folder, "--resume", f"train_params.{prefix}_optimizer={'adam' if part == 'vae' else 'muon'}", says=["optimizer", part, newest.name])
+    refused(run, part, folder, "--resume", f"train_params.{prefix}_ema_decay=0", says=["EMA", part, newest.name])
+    if part == "vae": refused(run, part, folder, "--resume", "train_params.disc_weight=0", says=["network disc", newest.name])
     if part == "dit":
         refused(run, part, folder, "--resume", "diffusion_params.target=v", says=["target", "'eps'", "'v'"])
         refused(run, part, folder, "--resume", "train_params.dit_weight_decay=0.1", says=["dit_weight_decay", "0.0", "0.1"])

@@ -7,9 +7,9 @@ import pytest, torch
 from dit_edu.config import load_config
 from dit_edu.core import DitEduError, load_weights
 from dit_edu.dit import DiT
-from dit_edu.train_dit import save_preview
+from dit_edu.train_dit import save_preview, train_dit
 from dit_edu.train_vae import train_vae
-from dit_edu.training import Task, Trainer, TrainSettings, make_accelerator, read_ahead
+from dit_edu.training import Task, Trainer, TrainSettings, fit, make_accelerator, read_ahead
 from dit_edu.vae import VAE
 from runs import draw_images, log_of, write_config
 
@@ -97,8 +97,10 @@ def test_tensorboard_shows_a_step_that_was_run_twice_once(tmp_path, monkeypatch)
     for f in (tmp_path/"run").glob("vae_*_ckpt.safetensors"): f.unlink()
     for f in (tmp_path/"run/checkpoints").glob("vae_00000006*"): f.unlink() # as if it had been killed after step 3's checkpoint
     train_vae(load_config("c.yaml"), resume=True, progress=False)
-    board = EventAccumulator(str(tmp_path/"run/tensorboard")); board.Reload()
-    assert len(list((tmp_path/"run/tensorboard").iterdir())) == 2 # one file of each start
+    train_dit(load_config("c.yaml"), progress=False) # has a board of its own, and leaves that one as it is
+    board = EventAccumulator(str(tmp_path/"run/tensorboard/vae")); board.Reload()
+    assert len(list((tmp_path/"run/tensorboard/vae").iterdir())) == 2 # one file of each start
+    assert len(list((tmp_path/"run/tensorboard/dit").iterdir())) == 1
     assert [(e.step, pytest.approx(e.value)) for e in board.Scalars("vae/loss")] == [(r["step"], r["loss"]) for r in log]
 
 
@@ -112,3 +114,25 @@ def test_previews_guide_only_within_the_interval(finished, tmp_path, monkeypatch
     plain = preview("plain", guidance_scale=1.)
     assert preview("everywhere", guidance_scale=5.) != plain
     assert preview("outside", guidance_scale=5., guidance_interval=[50, 60]) == plain
+
+
+def test_pictures_of_a_training_show_what_would_be_saved(tmp_path, monkeypatch):
+    from dit_edu import train_vae as module
+    seen = []
+    monkeypatch.setattr(module, "save_reconstructions", lambda vae, *args: seen.append(vae.encoder.conv_in.weight.clone()))
+    trained(tmp_path, monkeypatch, **{"train_params.autoencoder_ema_decay": .9, "train_params.autoencoder_img_save_steps": 6, "train_params.save_every_steps": 6})
+    torch.testing.assert_close(seen[-1], load_weights("run/vae_autoencoder_ckpt.safetensors")[0]["encoder.conv_in.weight"])
+
+
+def test_a_log_is_json_even_where_fp16_skips_a_step(tmp_path):
+    import json
+    class Blows(Two):
+        def micro_step(self, batch, draws, step, backward):
+            for m in self.modules.values(): backward(m(batch["x"]).square().mean() * (1e38 if step == 1 else 1.))
+            return {"loss": torch.tensor(1.)}
+    acc = make_accelerator("fp32")
+    acc.scaler = torch.amp.GradScaler("cpu", init_scale=1024.)
+    fit(Trainer(Blows(), Rows(), TrainSettings(batch_size=4, epochs=3, clip=0.5), tmp_path, "t", acc), progress=False)
+    def no(word): raise AssertionError(f"{word} is not JSON")
+    rows = [json.loads(line, parse_constant=no) for line in (tmp_path/"t_log.jsonl").read_text().splitlines()]
+    assert len(rows) == 3 and [r["grad_norm_a"] is None for r in rows].count(True) == 1

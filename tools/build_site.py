@@ -6,7 +6,7 @@ pure Python. Both read the same _quarto.yml, so `nbdev_docs` and `nbdev_preview`
 `--finish` is called by either engine when the pages are written (post-render in _quarto.yml): it brings KaTeX into
 the site, so that reading needs no other machine, and puts the notebooks there for download.
 """
-import argparse, os, re, shutil, subprocess, sys, tarfile, tempfile, time
+import argparse, contextlib, os, re, shutil, subprocess, sys, tarfile, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +27,10 @@ def vendor(name: str) -> Path:
             done = subprocess.run(["npm", "pack", "--silent", f"{name}@{VENDOR[name]}"], cwd=tmp, capture_output=True, text=True)
             for tgz in Path(tmp).glob("*.tgz"):
                 with tarfile.open(tgz) as t: t.extractall(tmp, [m for m in t.getmembers() if m.name.startswith("package/dist/") and m.isfile()], filter="data")
-                cache.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(Path(tmp)/"package"/"dist", cache/"dist", dirs_exist_ok=True)
+                half = cache/f"half-{os.getpid()}" # a copy that was cut off is not taken for a whole one
+                shutil.copytree(Path(tmp)/"package"/"dist", half)
+                with contextlib.suppress(OSError): half.rename(cache/"dist") # another process may have been first
+                shutil.rmtree(half, ignore_errors=True)
                 return cache/"dist"
             why = f"`npm pack {name}` failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
     else: why = "npm is not installed"

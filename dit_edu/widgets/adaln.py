@@ -135,12 +135,14 @@ class AdaLNExplorer(Widget):
         gates: list, # see gates_turned
     ):
         "Sample with these gates, one step at a time, and show the pictures; known ones come from memory."
-        key = json.dumps(gates)
+        key, before = json.dumps(gates), self.made.get(self.gates, (None, "all gates open"))[1] # what is true of the picture shown
         if key not in self.made:
-            with gates_turned(self.pipe.dit, gates): # the hooks go when the generator is closed
-                for step in self.pipe.steps(**self.kw):
-                    self.note = f"sampling: step {step.i + 1} of {self.kw['steps']}"
-                    yield
+            try:
+                with gates_turned(self.pipe.dit, gates): # the hooks go when the generator is closed
+                    for step in self.pipe.steps(**self.kw):
+                        self.note = f"sampling: step {step.i + 1} of {self.kw['steps']}"
+                        yield
+            finally: self.note = before # closed or broken before its end
             x, turned = self.pipe.decode(step.x0), sum(v != 1 for pair in gates for v in pair)
             note = f"{turned} gate{'s' * (turned > 1)} turned: the picture changed by {100 * self.change(x):.1f} %" if turned else "all gates open"
             if len(self.made) > 60: self.made.pop(next(iter(self.made)))

@@ -204,9 +204,9 @@ class _Handler(BaseHTTPRequestHandler):
         said = lambda content, buffers: inbox.put({"msg": content, "buffers": [base64.b64encode(b).decode() for b in buffers]})
         names = list(w.state())
         w.observe(changed, names); w.listeners.append(said); w._receive({"command": "opened"}, [])
-        self.send_response(200); self.send_header("Content-Type", "text/event-stream"); self.send_header("Cache-Control", "no-store"); self.end_headers()
         self.close_connection = True
         try:
+            self.send_response(200); self.send_header("Content-Type", "text/event-stream"); self.send_header("Cache-Control", "no-store"); self.end_headers()
             item = {"state": {k: coded(v) for k, v in w.state().items()}}
             while not self.server.ended:
                 self.wfile.write(b"data: " + json.dumps(item).encode() + b"\n\n" if item else b": still here\n\n"); self.wfile.flush()

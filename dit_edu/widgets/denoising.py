@@ -24,6 +24,7 @@ class Run:
     sigma: list # share of the noise, (k,)
     latents: dict # xt, x0 and eps, each (k, b, c, h, w)
     images: dict # xt and x0 decoded, each (k, b, 3, H, W), 0 to 1
+    T: int # timesteps of the schedule
 
 
 @torch.no_grad()
@@ -39,14 +40,15 @@ def record(
     latents = {k: torch.stack([getattr(s, k).cpu() for s in kept]).float() for k in ("xt", "x0", "eps")}
     images = {k: pipe.decode(latents[k].flatten(0, 1)).unflatten(0, (len(kept), n)) for k in ("xt", "x0")}
     schedule, t = pipe.diffusion.schedule, [s.t for s in kept]
-    return Run(name, t, schedule.alpha[t].tolist(), schedule.sigma[t].tolist(), latents, images)
+    return Run(name, t, schedule.alpha[t].tolist(), schedule.sigma[t].tolist(), latents, images, schedule.T)
 
 # %% ../../nbs/widgets/denoising.ipynb #ed95d5db
 def pack_runs(
-    runs: list[Run], # of equal length
+    runs: list[Run], # with the same timesteps and the same shares of picture and noise
 ) -> tuple[str, bytes]: # what the page needs to know, as JSON, and the sheets, one behind the other
     "Runs as the drawing side wants them."
     if len({len(r.t) for r in runs}) != 1: raise DitEduError(f"runs of {', '.join(str(len(r.t)) for r in runs)} steps cannot share a slider; record them with the same number of steps")
+    if any((r.T, r.t, r.alpha, r.sigma) != (runs[0].T, runs[0].t, runs[0].alpha, runs[0].sigma) for r in runs): raise DitEduError("runs with other timesteps, or on another schedule, cannot share a slider: what it says of t would be true of one of them only; show them in two explorers")
     facts, blob = [], b""
     for r in runs:
         k, b, c, lh, lw = r.latents["x0"].shape
@@ -72,11 +74,10 @@ class DenoisingExplorer(Widget):
     def __init__(self,
         *runs: Run, # one, or two to compare
         title: str = "Denoising, timestep by timestep", # the heading
-        timesteps: int = 1000, # T of the schedule
     ):
         if not runs: raise DitEduError("DenoisingExplorer needs a run: DenoisingExplorer(record(load_pretrained()))")
         facts, pixels = pack_runs(list(runs))
-        super().__init__(runs=facts, pixels=pixels, timesteps=timesteps, title=title, index=len(runs[0].t) // 2)
+        super().__init__(runs=facts, pixels=pixels, timesteps=runs[0].T, title=title, index=len(runs[0].t) // 2)
 
     @traitlets.validate("index")
     def _inside(self, proposal): # silly input becomes the nearest sensible one

@@ -65,17 +65,18 @@ class LogTail:
         "Take in what was added since the last call."
         try: f = self.path.open("rb")
         except (FileNotFoundError, NotADirectoryError): return False
+        anew = False
         with f:
             info = os.fstat(f.fileno())
             mark = (info.st_ino, f.read(64)) # replaced by another file, or written anew from its beginning?
-            if self.mark is None or info.st_size < self.offset or mark[0] != self.mark[0] or not mark[1].startswith(self.mark[1]): self.reset()
+            if self.mark is None or info.st_size < self.offset or mark[0] != self.mark[0] or not mark[1].startswith(self.mark[1]): anew = self.last is not None; self.reset()
             self.mark = mark
             if info.st_size - self.offset > self.large: self.skim(f, info.st_size)
             f.seek(self.offset); new = f.read(self.large)
         self.offset += len(new)
         *lines, self.rest = (self.rest + new).split(b"\n")
         for line in lines: self.take(line)
-        return bool(lines)
+        return bool(lines) or anew
 
     def take(self,
         line: bytes, # of the log

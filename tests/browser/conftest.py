@@ -17,8 +17,12 @@ ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--
 
 @pytest.fixture(scope='session')
 def chromium():
-    if CHROMIUM is None: pytest.skip('no chromium on this machine')
-    play = pytest.importorskip('playwright.sync_api')
+    if os.environ.get('DIT_EDU_BROWSER') == 'required':
+        assert CHROMIUM, 'no chromium on this machine'
+        import playwright.sync_api as play
+    else:
+        if CHROMIUM is None: pytest.skip('no chromium on this machine')
+        play = pytest.importorskip('playwright.sync_api')
     with play.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser

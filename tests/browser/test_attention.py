@@ -1,6 +1,5 @@
 """AttentionExplorer in a browser: the shares shown are Python's, for what is stored and for what is asked for."""
 import json
-import statistics
 
 import pytest
 import torch
@@ -64,9 +63,9 @@ def test_asked_once(open_widget, pipe):
     for key in ('Home', 'End', 'Home', 'End'): change(page, lambda: page.get_by_label('timestep').press(key))
     for key in ('Home', 'End', 'Home', 'End'): change(page, lambda: page.get_by_label('block').press(key))
     assert len(asked) == 2, asked                                                                # all blocks of a timestep came together
-    page.evaluate("""() => { window.took = []; const r = document.querySelector('.dw'), s = r.querySelector('input[aria-label=block]');
-        for (let k = 0; k < 20; k++) { s.value = k % 8; const t = performance.now(); s.dispatchEvent(new Event('input')); window.took.push(performance.now() - t); } }""")
-    assert statistics.median(page.evaluate('window.took')) < 100
+    answers = page.evaluate("""() => { const r = document.querySelector('.dw'), s = r.querySelector('input[aria-label=block]'), all = [];
+        for (let k = 0; k < 8; k++) { s.value = k; s.dispatchEvent(new Event('input')); all.push(r.dataset.shown); } return all }""")
+    assert len(set(answers)) == 8, answers                                                       # known ones are drawn within the event itself
 
 
 def test_saved_page(chromium, pipe, tmp_path):

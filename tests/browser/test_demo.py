@@ -116,3 +116,31 @@ def test_the_command(chromium):
         page.wait_for_selector('#lost:not([hidden])', timeout=20_000) # the page says that its program has ended
         page.close()
     finally: p.kill()
+
+
+def test_another_model_brings_its_own_classes(open_widget, pipe):
+    import copy
+    other = copy.copy(pipe); other.classes, other.defaults = list(reversed(pipe.classes)), {**pipe.defaults, 'guidance_scale': 1.3}
+    widget = SamplingDemo({'one': pipe, 'other': other}, n=1, steps=2, start=False)
+    page = open_widget(widget, wait='.dw canvas')
+    offered = lambda: page.get_by_label('class', exact=True).locator('option').all_inner_texts()[2:]
+    assert offered() == [f'{i} {c}' for i, c in enumerate(pipe.classes)]
+    page.get_by_label('model').select_option('other')
+    assert offered() == [f'{i} {c}' for i, c in enumerate(other.classes)]
+    assert page.get_by_label('guidance', exact=True).get_attribute('aria-valuetext') == '1.30' # what is used, not where the knob snapped
+    page.get_by_label('pictures').press('Home'); page.get_by_label('steps', exact=True).press('Home')
+    press(page, 'Generate'); page.wait_for_selector('[data-shown]', timeout=60_000)
+    assert widget.settings['model'] == 'other' and widget.settings['scale'] == 1.3 and widget.progress == [1, 1]
+
+
+def test_pictures_of_the_last_run_do_not_come_into_the_next(open_widget, pipe):
+    widget = SamplingDemo(pipe, n=1, steps=2, start=False)
+    page = open_widget(widget, wait='.dw canvas')
+    page.evaluate("""() => { const plain = window.createImageBitmap; window.createImageBitmap = async (...a) => { await new Promise(f => setTimeout(f, 1500)); return plain(...a); }; }""")
+    press(page, 'Generate'); wait(lambda: widget.run == 1 and not widget.running and widget.pixels) # its pictures are being decoded in the page
+    page.get_by_label('steps', exact=True).press('End'); page.get_by_label('pictures').press('End')
+    press(page, 'Generate'); wait(lambda: widget.run == 2 and widget.progress[0] >= 1)
+    press(page, 'Stop'); wait(lambda: not widget.running)
+    page.wait_for_timeout(5000)
+    assert page.locator('.dw').get_attribute('data-shown') is None
+    assert page.get_by_role('button', name='save as png').is_disabled()

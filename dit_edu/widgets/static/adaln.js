@@ -97,7 +97,8 @@ function view({ model, el }) {
     root.append(heading('Turn gates down: 1 is as trained, 0 shut'), h('div', { class: 'caption' }, `The same noise, sampled again in ${facts.steps} steps as you drag.`), pair, problem,
       h('div', { class: 'dw-row' }, button('Open all', () => all(1)), button('Shut all of attention', () => all(0, 0)), button('Shut all of the MLPs', () => all(0, 1))),
       h('div', { style: 'display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 490px), 1fr)); gap:6px 24px' }, rows));
-    const show = async () => { const bytes = model.get('after'); if (!bytesOf(bytes).length) return; const b = await bitmap(bytes); after.ctx.drawImage(b, 0, 0); b.close(); root.dataset.gates = (+root.dataset.gates || 0) + 1; };
+    let ticket = 0;
+    const show = async () => { const bytes = model.get('after'), mine = ++ticket; if (!bytesOf(bytes).length) return; const b = await bitmap(bytes); if (mine === ticket) after.ctx.drawImage(b, 0, 0); b.close(); if (mine !== ticket) return; root.dataset.gates = (+root.dataset.gates || 0) + 1; };
     const say = () => after.text(model.get('note'));
     off = listen(model, { after: show, note: say, msg: c => { if (c.error) { problem.textContent = c.error; problem.hidden = false; } } }); show(); say();
   } else if (bytesOf(model.get('shut')).length) {

@@ -2,21 +2,30 @@
 function view({ model, el }) {
   const root = frame(el, model.get('title'),
     'Each picture begins as noise and is made clean in steps. What grows below is the x0 prediction: what the network believes, at this step, that the finished picture is.');
-  const classes = model.get('classes'), T = model.get('timesteps'), now = { ...model.get('settings') };
-  let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0;
+  const models = model.get('models'), names = Object.keys(models), now = { ...model.get('settings') };
+  let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0, loading = 0, field = {};
   const keep = (k, f = v => v) => v => { now[k] = f(v); hints(); };
   const hint = h('div', { class: 'caption', role: 'note' });
-  const field = {
-    model: model.get('models').length > 1 && choice({ label: 'model', options: model.get('models'), value: now.model, oninput: keep('model') }),
-    y: classes.length && choice({ label: 'class', options: [['mixed', 'one of each'], ['none', 'no class'], ...classes.map((c, i) => [i, `${i} ${c}`])], value: now.y, oninput: keep('y', v => isNaN(v) ? v : +v) }),
+  const box = h('div', { class: 'controls' });
+  const pick = names.length > 1 && h('div', { class: 'controls', style: 'margin-bottom: 7px' },
+    choice({ label: 'model', options: names, value: now.model, oninput: v => { Object.assign(now, { model: v }, models[v].begin); build(); } }));
+  const build = () => { // what can be set depends on the model: its classes, its timesteps
+    const { classes, timesteps: T } = models[now.model];
+    field = fields(classes, T);
+    box.replaceChildren(...Object.values(field).filter(f => f));
+    hints();
+  };
+  const near = v => Math.abs(v - now.scale) < .13 || v > 7.9 && now.scale > 8 ? now.scale : v; // what is used, not where the knob snapped
+  const fields = (classes, T) => ({
+    y: !!classes.length && choice({ label: 'class', options: [['mixed', 'one of each'], ['none', 'no class'], ...classes.map((c, i) => [i, `${i} ${c}`])], value: now.y, oninput: keep('y', v => isNaN(v) ? v : +v) }),
     seed: number({ label: 'seed', min: 0, max: 2 ** 31 - 1, value: now.seed, oninput: keep('seed') }),
     n: slider({ label: 'pictures', min: 1, max: 25, value: now.n, oninput: keep('n') }),
-    steps: slider({ label: 'steps', min: 1, max: 100, value: now.steps, oninput: keep('steps') }),
+    steps: slider({ label: 'steps', min: 1, max: Math.min(T, 100), value: now.steps, oninput: keep('steps') }),
     sampler: choice({ label: 'sampler', options: model.get('samplers'), value: now.sampler, oninput: keep('sampler') }),
-    scale: slider({ label: 'guidance', min: 0, max: 8, step: .25, value: now.scale, show: v => v.toFixed(2), oninput: keep('scale') }),
+    scale: slider({ label: 'guidance', min: 0, max: 8, step: .25, value: now.scale, show: v => near(v).toFixed(2), oninput: keep('scale') }),
     low: slider({ label: 'guided from t', min: 0, max: T - 1, value: now.low, oninput: v => { now.low = v; if (now.high < v) field.high.value = now.high = v; hints(); } }),
     high: slider({ label: 'up to t', min: 0, max: T - 1, value: now.high, oninput: v => { now.high = v; if (now.low > v) field.low.value = now.low = v; hints(); } }),
-  };
+  });
   const go = button('Generate', () => model.send({ command: 'generate', settings: { ...now } }), { class: 'main' });
   const stop = button('Stop', () => model.send({ command: 'stop' }));
   const dice = button('New seed', () => { now.seed = Math.floor(Math.random() * 1e6); field.seed.input.value = now.seed; go.click(); });
@@ -30,7 +39,7 @@ function view({ model, el }) {
   const saves = ['png', 'gif', 'webp'].map(f => button(f.toUpperCase(), () => model.send({ command: 'save', kind: f }), { 'aria-label': `save as ${f}` }));
 
   const controls = live(model) && h('div', { style: 'flex: 0 1 330px; min-width: 250px' },
-    h('div', { class: 'controls' }, Object.values(field)), hint,
+    pick, box, hint,
     h('div', { class: 'dw-row' }, go, stop, dice), h('div', { class: 'dw-row' }, bar, note), problem);
   const right = h('div', { style: 'flex: 1 1 420px; min-width: 0' }, pic, h('div', { class: 'dw-row' }, play, scrub, which),
     live(model) && h('div', { class: 'dw-row' }, h('span', {}, 'save'), saves));
@@ -64,11 +73,12 @@ function view({ model, el }) {
     root.dataset.preview = (+root.dataset.preview || 0) + 1;
   }
   async function frames() { // all timesteps of the finished run
-    const facts = JSON.parse(model.get('frames') || '{}');
-    if (!facts.t) { shown = { t: [], n: 0, cols: 0, size: [0, 0] }; bitmaps = {}; scrub.input.disabled = play.disabled = true; return; }
+    const facts = JSON.parse(model.get('frames') || '{}'), mine = ++loading, free = b => Object.values(b).forEach(v => v.close());
+    if (!facts.t) { free(bitmaps); shown = { t: [], n: 0, cols: 0, size: [0, 0] }; bitmaps = {}; scrub.input.disabled = play.disabled = true; return; }
     const all = bytesOf(model.get('pixels')), loaded = {};
     for (const [k, [from, length]] of Object.entries(facts.sheets)) loaded[k] = await bitmap(all.subarray(from, from + length));
-    shown = facts; bitmaps = loaded; drawing++;
+    if (mine !== loading) return free(loaded);                  // another run has begun meanwhile
+    free(bitmaps); shown = facts; bitmaps = loaded; drawing++;
     scrub.input.disabled = play.disabled = false; scrub.input.max = facts.t.length - 1; scrub.value = facts.t.length - 1;
     drawFrame(scrub.value);
   }
@@ -83,6 +93,6 @@ function view({ model, el }) {
     if (content.file) download(buffers[0], content.file, content.type);
   }
   const off = listen(model, { preview, pixels: () => frames().then(status), running: status, progress: status, note: status, msg: message });
-  hints(); frames().then(() => { status(); if (!shown.t.length) preview(); if (live(model) && model.get('start') && !model.get('run')) go.click(); });
+  build(); frames().then(() => { status(); if (!shown.t.length) preview(); if (live(model) && model.get('start') && !model.get('run')) go.click(); });
   return () => { play.stop(); off(); Object.values(bitmaps).forEach(b => b.close()); };
 }

@@ -4,7 +4,8 @@ async function remoteModel() {
   const unpack = v => v && typeof v === 'object' && 'bytes' in v ? decode(v.bytes) : v;
   const values = {}, waiting = {}, handlers = {}, client = Math.random().toString(36).slice(2);
   const fire = (name, ...args) => (handlers[name] || []).slice().forEach(f => f(...args));
-  const post = (path, body) => fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Client': client }, body: JSON.stringify(body) });
+  let line = Promise.resolve(); // one request after another: an older value must not arrive after a newer one
+  const post = (path, body) => line = line.catch(() => {}).then(() => fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Client': client }, body: JSON.stringify(body) }));
   const events = new EventSource('/events?client=' + client);
   await new Promise(done => {
     events.onmessage = e => {
