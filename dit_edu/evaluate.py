@@ -202,7 +202,7 @@ def nearest_neighbours(
 
 # %% ../nbs/18_evaluate.ipynb #1b9d007b
 class AvatarClassifier(nn.Module):
-    "A small network that names the class of an image: four steps down, then a vote."
+    "A small network that names the class of an image: four convolutions, three of them a step down, then a vote."
     def __init__(self,
         num_classes: int = 10, # how many classes
         in_channels: int = 3, # 3 for colour

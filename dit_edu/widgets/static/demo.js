@@ -49,7 +49,7 @@ function view({ model, el }) {
     const s = [];
     if (now.y === 'none' && now.scale !== 1) s.push('Without a class there is nothing to guide towards: guidance does nothing.');
     else if (now.scale > 5) s.push('So much guidance makes colours loud and pictures alike.');
-    else if (now.scale === 0) s.push('Guidance 0 ignores the class.');
+    else if (now.scale === 0) s.push('Guidance 0 ignores the class, but only between the two t below.');
     if (now.steps < 8 && now.sampler === 'ddpm') s.push('DDPM needs many steps; Heun or DPM-Solver++ do with few.');
     hint.textContent = s.join(' ');
   }
