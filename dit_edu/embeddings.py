@@ -108,7 +108,7 @@ class LabelEmbedder(nn.Module):
         "Look each label up, after hiding some of them."
         if y.is_floating_point() or y.dtype == torch.bool: raise DitEduError(f"labels must be whole numbers, not {y.dtype}; pass y.long().")
         y, rows = y.long(), self.embedding_table.num_embeddings
-        if y.device.type == 'cpu' and len(y) and not torch.compiler.is_compiling() and not 0 <= y.min() <= y.max() < rows: # on a GPU the check would cost a wait
+        if type(y) is torch.Tensor and y.device.type == 'cpu' and len(y) and not torch.compiler.is_compiling() and not 0 <= y.min() <= y.max() < rows: # on a GPU the check would cost a wait; fake tensors have no values
             raise DitEduError(f"labels lie from 0 to {rows - 1}{' (which means no label)' if rows > self.num_classes else ''}, not {y.tolist()[:8]}.")
         if drop is None and self.training and self.dropout_prob > 0:
             drop = torch.rand(len(y), device=y.device) < self.dropout_prob
