@@ -105,7 +105,8 @@ def _work(self: SamplingDemo, settings):
         noisy = []
         for step in steps: noisy.append(image_grid(pipe.decode(step.xt), ncols=cols, pad=0)); yield
         self.keep([s.t for s in steps], pictures, noisy, kw["n"], cols)
-        self.note = f"{kw['n']} pictures in {kw['steps']} steps, {time.perf_counter() - began:.1f} s"
+        many = lambda n, what: f"{n} {what}{'s' * (n > 1)}"
+        self.note = f"{many(kw['n'], 'picture')} in {many(kw['steps'], 'step')}, {time.perf_counter() - began:.1f} s"
     finally:
         if self.note.startswith(("step", "starting")): self.note = f"stopped after {len(steps)} steps" # closed before the end
         self.running = False
