@@ -98,7 +98,13 @@ function view({ model, el }) {
       h('div', { class: 'dw-row' }, button('Open all', () => all(1)), button('Shut all of attention', () => all(0, 0)), button('Shut all of the MLPs', () => all(0, 1))),
       h('div', { style: 'display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 490px), 1fr)); gap:6px 24px' }, rows));
     let ticket = 0;
-    const show = async () => { const bytes = model.get('after'), mine = ++ticket; if (!bytesOf(bytes).length) return; const b = await bitmap(bytes); if (mine === ticket) after.ctx.drawImage(b, 0, 0); b.close(); if (mine !== ticket) return; root.dataset.gates = (+root.dataset.gates || 0) + 1; };
+    const show = async () => {
+      const bytes = model.get('after'), mine = ++ticket;
+      if (!bytesOf(bytes).length) return;
+      const b = await bitmap(bytes);
+      if (mine === ticket) { after.ctx.drawImage(b, 0, 0); root.dataset.gates = (+root.dataset.gates || 0) + 1; }
+      b.close();                                                // an older one than the newest is not shown
+    };
     const say = () => after.text(model.get('note'));
     off = listen(model, { after: show, note: say, msg: c => { if (c.error) { problem.textContent = c.error; problem.hidden = false; } } }); show(); say();
   } else if (bytesOf(model.get('shut')).length) {
