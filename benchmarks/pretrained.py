@@ -97,23 +97,25 @@ train = AvatarDataset(10000, 64)
 m["loss"] = dict(n_per_class=200, draws=3, per_class={c: dict(trained_on=flow_loss(train, k), unseen=flow_loss(held, k)) for k, c in enumerate(AVATAR_CLASSES)})
 print(m["loss"], flush=True)
 
-# near-copies: is a sample nearer to a training image than unseen real avatars are?
-small = lambda v: F.avg_pool2d(v, 4)
-bank = torch.cat([small(pick_) for pick_ in pick(train, 10000).split(1000)])
-near, which = nearest_neighbours(small(samples[:300]), bank, 1); near_real, _ = nearest_neighbours(small(x[:300]), bank, 1)
-m["near_copies"] = dict(n=300, measure="Euclidean distance of images averaged to 16x16, nearest of 10,000 training images", median_samples=near.median().item(), median_held_out_real=near_real.median().item(),
-                        share_of_samples_nearer_than_a_hundredth_of_held_out_real=(near < near_real.quantile(.01)).float().mean().item())
-save_image(image_grid(torch.cat([to_01(samples[:10]), torch.stack([to_01(train[int(i)]["image"]) for i in which[:10, 0]])]), ncols=10), here/"neighbours.png")
-
 # how the transformer was trained: the parts before these runs, then these
 runs, before = [Path(r) for r in args.runs], read_json(here/"metrics.json")["training"]
 parts = [part for part in before["dit"] if part["run"] not in {r.name for r in runs}]
 logs = [read_log(r/"dit_log.jsonl") for r in runs]
 for run, log in zip(runs, logs):
-    train = load_config(run/"dit_config.yaml").train_params
-    parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, epochs=train.dit_epochs, lr=train.dit_lr, warmup_steps=train.dit_warmup_steps, class_weights=train.dit_class_weights,
+    cfg = load_config(run/"dit_config.yaml"); how = cfg.train_params
+    parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 m["training"] = dict(vae=before["vae"], dit=parts)
+
+# near-copies: is a sample nearer to a training image than unseen real avatars are?
+train, small = AvatarDataset(max(part["num_images"] for part in parts), 64), lambda v: F.avg_pool2d(v, 4)
+bank = torch.cat([small(torch.stack([train[i]["image"] for i in range(k, min(k + 1000, len(train)))])) for k in range(0, len(train), 1000)])
+near, which = nearest_neighbours(small(samples[:300]), bank, 1); near_real, _ = nearest_neighbours(small(x[:300]), bank, 1)
+m["near_copies"] = dict(n=300, measure=f"Euclidean distance of images averaged to 16x16, nearest of {len(train):,} training images", median_samples=near.median().item(), median_held_out_real=near_real.median().item(),
+                        share_of_samples_nearer_than_a_hundredth_of_held_out_real=(near < near_real.quantile(.01)).float().mean().item())
+save_image(image_grid(torch.cat([to_01(samples[:10]), torch.stack([to_01(train[int(i)]["image"]) for i in which[:10, 0]])]), ncols=10), here/"neighbours.png")
+
+# the curves of these runs
 log = [r for log in logs for r in log]
 loss, by_t = np.array([r["loss"] for r in log]), lambda rows: np.sum([r["mse_sum"] for r in rows], 0) / np.sum([r["count_sum"] for r in rows], 0)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 2.6), dpi=90)
@@ -127,8 +129,9 @@ write_json(here/"metrics.json", m)
 
 # the commands of every part after the first, each beginning with what the part before exported
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
+num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
 further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['epochs']} more, with hard kinds shown more often
-dit_edu train-dit --config avatars train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
+dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
   "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in part['class_weights'].items())}}}"
 python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
@@ -144,7 +147,7 @@ Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads i
 | autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes |
 | transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in parts of {', '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
 | hardware | two CPU cores (AMD EPYC, AVX-512 with bf16), other work beside it; bf16 autocast |
-| data | 10,000 avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), 1,000 of each kind; styles CC0, see NOTICE |
+| data | avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), as many of each kind: 10,000 for the autoencoder, {', '.join(f"{q['num_images']:,}" for q in t['dit'])} for the transformer's parts, the smaller sets within the larger; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
 | weights | fp16 safetensors, {sum(q.stat().st_size for q in here.glob('*.safetensors')) / 2**20:.1f} MB |
 

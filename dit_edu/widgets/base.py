@@ -21,6 +21,7 @@ def sheet(
     images: torch.Tensor, # pictures, (k, 3, h, w), 0 to 1 or uint8
     cols: int = 16, # pictures in a row of the sheet
     quality: int | None = None, # of WebP, 1 to 100; None is lossless
+    fast: bool = False, # lossless, a tenth larger and forty times sooner: for a picture that somebody waits for
 ) -> bytes: # a WebP file
     "One picture that holds them all, row by row."
     x = images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).round().to(torch.uint8)
@@ -31,7 +32,7 @@ def sheet(
     page[:k] = x.cpu()
     page = page.view(rows, cols, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, cols * w, c).numpy()
     out = io.BytesIO()
-    Image.fromarray(page).save(out, "WEBP", **(dict(lossless=True) if quality is None else dict(quality=quality)))
+    Image.fromarray(page).save(out, "WEBP", **(dict(lossless=True, **dict(quality=0, method=0) if fast else {}) if quality is None else dict(quality=quality)))
     return out.getvalue()
 
 # %% ../../nbs/widgets/base.ipynb #145abb6a
@@ -92,9 +93,12 @@ def module(
     "Shared and own JavaScript of a widget, joined."
     return source("common") + source(name) + """
 export default { render({ model, el }) {
-  model.send({ command: 'opened' });
+  let open = false;                                            // a page that is left or reloaded never calls the function returned below
+  const tell = now => { if (now !== open) model.send({ command: (open = now) ? 'opened' : 'closed' }); };
+  const come = () => tell(true), go = () => tell(false);
+  come(); addEventListener('pageshow', come); addEventListener('pagehide', go);
   const end = view({ model, el });
-  return () => { model.send({ command: 'closed' }); end && end(); };
+  return () => { removeEventListener('pageshow', come); removeEventListener('pagehide', go); go(); end && end(); };
 } };"""
 
 # %% ../../nbs/widgets/base.ipynb #3570aa79

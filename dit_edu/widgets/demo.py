@@ -99,7 +99,7 @@ def _work(self: SamplingDemo, settings):
     try:
         for step, x0 in growing(pipe, **kw):
             steps.append(step); pictures.append(image_grid(x0, ncols=cols, pad=0))
-            self.preview = sheet(pictures[-1][None], 1, quality=85)
+            self.preview = sheet(pictures[-1][None], 1, fast=True)
             self.progress, self.note = [len(steps), kw["steps"]], f"step {len(steps)} of {kw['steps']}, t = {step.t}"
             yield
         noisy = []
@@ -116,8 +116,8 @@ def _keep(self: SamplingDemo, t, x0, xt, n, cols):
     "Remember a finished sampling, for the scrubber and for saving."
     h, w = x0[0].shape[-2:]
     blob, where = b"", {}
-    for name, grids in (("x0", x0), ("xt", xt)):
-        data = sheet(torch.stack(grids), max(1, min(len(grids), 16383 // w)), quality=85)
+    for name, grids, quality in (("x0", x0, 85), ("xt", xt, 85), ("result", x0[-1:], None)): # what somebody keeps looking at is exact
+        data = sheet(torch.stack(grids), max(1, min(len(grids), 16383 // w)), quality)
         where[name] = [len(blob), len(data)]; blob += data
     self.kept = dict(t=t, x0=x0, xt=xt)
     self.frames = json.dumps(dict(t=t, n=n, cols=cols, size=[h // -(-n // cols), w // cols], sheets=where))

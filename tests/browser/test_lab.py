@@ -57,9 +57,24 @@ def live_cells(path): # import and the cell that shows the widget live; the rest
     text = lambda c: ''.join(c['source'])
     live = [text(c).replace('#| eval: false\n', '') for c in nb['cells'] if c['cell_type'] == 'code' and text(c).startswith('#| eval: false')]
     assert live, f'{path.name} has no live cell'
-    cells = ['from dit_edu.widgets import *\nfrom dit_edu.data import draw_avatar\nfrom dit_edu.pipeline import load_pretrained'] + live[:1]
+    write_notebook(path, ['from dit_edu.widgets import *\nfrom dit_edu.data import draw_avatar\nfrom dit_edu.pipeline import load_pretrained'] + live[:1])
+
+
+def write_notebook(path, cells):
     make = lambda s: dict(cell_type='code', execution_count=None, id=f'c{abs(hash(s)) % 10**8}', metadata={}, outputs=[], source=s)
     path.write_text(json.dumps(dict(cells=[make(s) for s in cells], metadata=dict(kernelspec=dict(name='python3', display_name='Python 3')), nbformat=4, nbformat_minor=5)))
+
+
+def run_all(page, url, name, kernel):
+    page.goto(f'{url}/lab/workspaces/{name}/tree/{name}.ipynb') # a workspace of its own: Lab reopens the tabs of the last one
+    page.wait_for_selector('.jp-Notebook .jp-Cell')
+    for _ in range(240):
+        state = json.load(urllib.request.urlopen(f'{url}/api/kernels/{kernel}'))
+        if state['execution_state'] == 'idle' and state['connections'] > 0: break
+        time.sleep(.25)
+    page.locator('.jp-Notebook .jp-Cell').first.click()
+    page.get_by_role('menuitem', name='Run', exact=True).click()
+    page.get_by_text('Run All Cells', exact=True).click()
 
 
 def kernel_ends(url, kernel): urllib.request.urlopen(urllib.request.Request(f'{url}/api/kernels/{kernel}', method='DELETE'))
@@ -75,15 +90,7 @@ def test_in_jupyterlab(chromium, lab, name):
     page.set_default_timeout(60_000)
     page.on('pageerror', lambda e: trouble.append(f'page: {e}'))
     page.on('console', lambda m: m.type == 'error' and 'Failed to load resource' not in m.text and trouble.append(f'console: {m.text}'))
-    page.goto(f'{url}/lab/workspaces/{name}/tree/{name}.ipynb') # a workspace of its own: Lab reopens the tabs of the last one
-    page.wait_for_selector('.jp-Notebook .jp-Cell')
-    for _ in range(240):
-        state = json.load(urllib.request.urlopen(f'{url}/api/kernels/{kernel}'))
-        if state['execution_state'] == 'idle' and state['connections'] > 0: break
-        time.sleep(.25)
-    page.locator('.jp-Notebook .jp-Cell').first.click()
-    page.get_by_role('menuitem', name='Run', exact=True).click()
-    page.get_by_text('Run All Cells', exact=True).click()
+    run_all(page, url, name, kernel)
     error = '.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"], .jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]'
     try: page.wait_for_selector(f'.dw, {error}', timeout=90_000)
     finally: shot(page, f'lab-{name}')
@@ -105,3 +112,29 @@ def test_in_jupyterlab(chromium, lab, name):
     shot(page, f'lab-{name}')
     page.close(); kernel_ends(url, kernel)
     assert not trouble, trouble
+
+
+def test_reloading_and_closing_a_page_is_noticed(chromium, lab):
+    "Else the count of open views only grows, and the work of a widget that nobody sees never ends."
+    url, work = lab
+    write_notebook(work/'again.ipynb', ['''import threading, time
+from pathlib import Path
+from dit_edu.widgets import *
+made = ScheduleExplorer()
+def watch():
+    while True: Path('views.txt').write_text(str(made.views)); time.sleep(.1)
+threading.Thread(target=watch, daemon=True).start()''', 'made'])
+    def views(n):
+        for _ in range(150):
+            if (now := (work/'views.txt').read_text() if (work/'views.txt').exists() else '') == str(n): return
+            time.sleep(.1)
+        pytest.fail(f'{now} views, should be {n}')
+    kernel, page = session(url, 'again.ipynb'), chromium.new_page(viewport=dict(width=1400, height=1600))
+    page.set_default_timeout(60_000); page.on('dialog', lambda d: d.accept())
+    run_all(page, url, 'again', kernel)
+    page.wait_for_selector('.dw'); views(1)
+    page.keyboard.press('Control+s'); page.wait_for_timeout(2000)
+    page.reload(); page.wait_for_selector('.dw')
+    page.wait_for_timeout(3000); views(1) # restored, and counted once
+    page.close(); views(0)
+    kernel_ends(url, kernel)

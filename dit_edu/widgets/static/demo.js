@@ -55,12 +55,12 @@ function view({ model, el }) {
   }
   function grid(k) { const { n, cols, size: [H, W] } = shown; return [cols * W, Math.ceil(n / cols) * H]; }
   function drawFrame(i) {
-    const sheet = bitmaps[which.select.value] || bitmaps.x0;
+    const last = which.select.value === 'x0' && i === shown.t.length - 1, sheet = (last && bitmaps.result) || bitmaps[which.select.value] || bitmaps.x0;
     if (!sheet || !shown.t.length) return;
     const [w, hgt] = grid();
     if (pic.canvas.width !== w || pic.canvas.height !== hgt) { pic.canvas.width = w; pic.canvas.height = hgt; pic.canvas.style.aspectRatio = `${w}/${hgt}`; }
-    const per = sheet.width / w | 0;
-    pic.ctx.drawImage(sheet, (i % per) * w, Math.floor(i / per) * hgt, w, hgt, 0, 0, w, hgt);
+    const per = sheet.width / w | 0, k = sheet === bitmaps.result ? 0 : i; // the result is a sheet of one
+    pic.ctx.drawImage(sheet, (k % per) * w, Math.floor(k / per) * hgt, w, hgt, 0, 0, w, hgt);
     root.dataset.shown = `${model.get('run')}:${i}:${which.select.value}`;
   }
   async function preview() { // one grid, as it grows
