@@ -51,7 +51,7 @@ class DiffusionParams(Section):
     target: Literal["eps", "x0", "v", "flow"] = "eps" # what the network predicts: the noise, the clean latent, a mix of both, or noise minus clean (flow, only with schedule flow)
     timestep_sampling: Literal["uniform", "logit_normal"] = "uniform" # which timesteps training draws; logit_normal: more from the middle
     loss_weighting: Literal["none", "min_snr"] = "none" # none: the target's error as it is; min_snr: the error of the clean latent times the signal-to-noise ratio, at most 5
-    sampler: Literal["ddpm", "ddim", "dpmpp_2m", "euler", "heun"] = "ddpm" # how to walk back; ddpm draws fresh noise on the way, the others none
+    sampler: Literal["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "euler", "heun"] = "ddpm" # how to walk back; ddpm and dpmpp_2m_sde draw fresh noise on the way
     sampling_steps: Optional[AtLeast1] = None # None: every timestep
     guidance_scale: float = 1.0 # 1 is neutral
     guidance_interval: Optional[list[int]] = None # [t_low, t_high] in which guidance acts; None: everywhere

@@ -4,7 +4,7 @@ from torch import nn
 
 from dit_edu.core import DitEduError
 from dit_edu.diffusion import Diffusion
-from dit_edu.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, euler, heun, make_timesteps, run_sampler
+from dit_edu.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, euler, heun, make_timesteps, run_sampler
 from dit_edu.schedules import make_schedule
 from dit_edu.schedules import Schedule
 
@@ -97,10 +97,11 @@ def test_ddim(steps, kind, eta, spacing):
 @pytest.mark.parametrize("steps", [4, 14, 20, 100])   # under 15 diffusers has a rule of its own
 @pytest.mark.parametrize("kind", ["eps", "v", "x0"])
 @pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
-def test_dpmpp_2m(steps, kind, spacing):
-    sched = theirs(diffusers.DPMSolverMultistepScheduler, steps, kind, algorithm_type="dpmsolver++",
+@pytest.mark.parametrize("algorithm,sampler", [("dpmsolver++", dpmpp_2m), ("sde-dpmsolver++", dpmpp_2m_sde)])
+def test_dpmpp_2m(steps, kind, spacing, algorithm, sampler):
+    sched = theirs(diffusers.DPMSolverMultistepScheduler, steps, kind, algorithm_type=algorithm,
                    solver_order=2, solver_type="midpoint", final_sigmas_type="zero", timestep_spacing=spacing)
-    times = compare(sched, dpmpp_2m, kind)
+    times = compare(sched, sampler, kind)
     # only 'trailing' is the same list of timesteps: diffusers leaves out t = 0 in the other two here
     if spacing == "trailing": assert times == make_timesteps(1000, steps, spacing)
 
@@ -149,7 +150,7 @@ def test_bad_requests():
     sch = make_schedule("linear", 100)
     ask = lambda name="ddim", **kw: run_sampler(name, None, start(), sch, **kw)
     with pytest.raises(DitEduError, match="did you mean 'ddim'"): ask("dimm")
-    with pytest.raises(DitEduError, match="ddpm, ddim, dpmpp_2m, euler, heun"): ask("plms")
+    with pytest.raises(DitEduError, match="ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, euler, heun"): ask("plms")
     for steps in (0, -3, 101, 2.5, None, "10"):
         with pytest.raises(DitEduError, match="from 1 to 100"): ask(steps=steps)
     with pytest.raises(DitEduError, match="trailing"): ask(steps=5, spacing="even")

@@ -1,7 +1,7 @@
 // SamplerRace: the same noise, the same network, different roads.
 function view({ model, el }) {
   const root = frame(el, model.get('title'),
-    'A sampler decides how large steps through the noise are taken. All start from the same noise, and all but ddpm, which draws new noise on its way, would meet at the picture of a very long run. How near are they after few steps? Further left in the chart is cheaper, lower is nearer.');
+    'A sampler decides how large steps through the noise are taken. All start from the same noise, and all but ddpm and dpmpp_2m_sde, which draw new noise on their way, would meet at the picture of a very long run. How near are they after few steps? Further left in the chart is cheaper, lower is nearer.');
   const L = live(model), classes = model.get('classes');
   const bar = h('progress', { max: 1, value: 0, 'aria-label': 'progress' }), note = h('span', { class: 'state', role: 'status', style: 'min-width: 22ch' }), problem = h('div', { class: 'error', role: 'alert', hidden: true });
   const tiles = h('div', { class: 'dw-grid', style: 'grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); margin:8px 0' }), place = h('div'), from = h('div', { class: 'state' });
