@@ -101,7 +101,7 @@ def ddpm(
 # %% ../nbs/09_samplers.ipynb #ba376198
 def _ode(schedule, t): # the time and the scale in which the path is straightest
     alpha, sigma = _at(schedule, t)
-    if not schedule.is_flow and alpha == 0: raise DitEduError(f"Euler and Heun count noise as sigma / alpha, and alpha is 0 at t = {t}: begin at an earlier timestep, or take ddim or dpmpp_2m.")
+    if not schedule.is_flow and alpha == 0: raise DitEduError(f"Euler and Heun count noise as sigma / alpha, and alpha is 0 at t = {t}: begin at an earlier timestep, or take one of the other samplers.")
     return (sigma, 1.) if schedule.is_flow else (sigma / alpha, alpha)
 
 def _slope(d, schedule): return d.eps - d.x0 if schedule.is_flow else d.eps
@@ -148,7 +148,7 @@ def _ahead(schedule): # a memory for one walk: the line through the last two gue
     def guess(x0, t, s):
         nonlocal old, old_h
         h = lam(s) - lam(t)
-        k = 0. if old is None or h > 2 * old_h else h / (2 * old_h) # no old guess, or too near to tell of so far a place
+        k = 0. if old is None or h > 2 * old_h else h / (2 * old_h) # no old guess, or one too close by to tell of a place so far off
         D = (1 + k) * x0 - k * old if k else x0
         old, old_h = x0, h
         return D
@@ -179,7 +179,7 @@ def dpmpp_2m_sde(
     timesteps: list, # falling ints, see make_timesteps
     generator: torch.Generator | list = None, # source of the fresh noise, or one for each image
 ):
-    "DPM-Solver++(2M) as an SDE: DDPM's step, with the line through the last two guesses of x0 in the place of the last."
+    "DPM-Solver++(2M) as an SDE: DDPM's step, with the guess of x0 moved on along the line through the last two."
     ahead = _ahead(schedule)
     for i, (t, s) in _pairs(timesteps):
         d = denoise(x, t)
