@@ -24,7 +24,9 @@ from dit_edu.config import load_config
 from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, to_pil, write_json
 from dit_edu.data import AVATAR_CLASSES, AvatarDataset
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
+from dit_edu.guidance import guided_denoiser
 from dit_edu.pipeline import load_pretrained
+from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
@@ -90,7 +92,20 @@ def whole_thumb(im):
 held = AvatarDataset(max(2 * n, 2000), 64, split="test")
 real = pick(held, 2 * n); a, b = real[:n], real[n:]
 whole = lambda ims: float(np.mean([bool(whole_thumb(im)) for im in ims]))
-m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]))
+@torch.no_grad()
+def from_real(thumbs, t0): # noise real thumbs up to about t0, and sample from there as shipped
+    schedule, kw = pipe.diffusion.schedule, pipe.defaults
+    ts = [t for t in make_timesteps(schedule.T, kw["steps"]) if t <= t0]
+    z, g = pipe.vae.encode(thumbs).mode(), torch.Generator().manual_seed(0)
+    x = schedule.alpha[ts[0]].float() * z + schedule.sigma[ts[0]].float() * torch.randn(z.shape, generator=g)
+    denoise = guided_denoiser(pipe.diffusion, pipe.dit, torch.full((len(z),), 3), kw["guidance_scale"], kw["interval"])
+    for step in SAMPLERS[kw["sampler"]](denoise, x, schedule, ts, generator=g): pass
+    return ts[0], pipe.decode(step.x0) * 2 - 1
+
+
+thumbs = a[3::10][:200]
+m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]), n_partial=len(thumbs), reconstructed=whole(reconstruct(thumbs)),
+                         from_real_noised_to={t: whole(ims) for t, ims in (from_real(thumbs, t0) for t0 in (500, 800, 900))})
 print(m["whole_thumbs"], flush=True)
 feats = {k: alexnet_features(v, device="cpu") for k, v in dict(a=a, b=b, samples=samples, recon=reconstruct(b), blur=blur(b)).items()}
 fd = {k: frechet_distance(feats["a"], feats[k]) for k in ("b", "samples", "recon", "blur")}
@@ -116,6 +131,7 @@ logs = [read_log(r/"dit_log.jsonl") for r in runs]
 for run, log in zip(runs, logs):
     cfg = load_config(run/"dit_config.yaml"); how = cfg.train_params
     parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
+                      timestep_sampling=cfg.diffusion_params.timestep_sampling, max_steps=how.dit_max_steps,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 m["training"] = dict(vae=before["vae"], dit=parts)
 
@@ -142,9 +158,10 @@ write_json(here/"metrics.json", m)
 # the commands of every part after the first, each beginning with what the part before exported
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
-further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['epochs']} more, with hard kinds shown more often
+extras = lambda part: (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "")
+further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
-  train_params.dit_epochs={part['epochs']} train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
+  train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
   "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in part['class_weights'].items())}}}"
 python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
 """ for part, start, end in zip(parts[1:], exported, exported[1:]))
@@ -185,7 +202,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Autoencoder**, on {v['n']:,} avatars it has not seen (test split, mode of the latent): PSNR {v['psnr']:.2f} dB, LPIPS (AlexNet) {v['lpips_alex']:.4f}.
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
-- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do.
+- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} %. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}: the faults begin in the first steps.
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
