@@ -17,11 +17,12 @@ def drawn(page, name): return page.locator(f'[aria-label="picture of {name}"]').
 def test_a_finished_race(open_widget, pipe, width, scheme):
     widget = SamplerRace(pipe, steps=(2, 4, 6), long=12, y=4, guidance_scale=1.)
     widget.job.thread.join(); assert widget.note == 'done'
-    page = open_widget(widget, width, scheme, wait='[data-shown$=":16"]')
+    runs = 3 * len(widget.names) + 1
+    page = open_widget(widget, width, scheme, wait=f'[data-shown$=":{runs}"]')
     slider = page.get_by_role('slider', name='steps')
-    slider.press('Home'); page.wait_for_selector('[data-shown="0:0:16"]')
+    slider.press('Home'); page.wait_for_selector(f'[data-shown="0:0:{runs}"]')
     before = [drawn(page, n) for n in widget.names]
-    slider.press('End'); page.wait_for_selector('[data-shown="0:2:16"]')
+    slider.press('End'); page.wait_for_selector(f'[data-shown="0:2:{runs}"]')
     assert all(drawn(page, n) != b for n, b in zip(widget.names, before))
     last = lambda sampler, steps: [s.x0 for s in pipe.steps(1, y=4, seed=0, steps=steps, sampler=sampler, guidance_scale=1.)][-1]
     d = distance(last('dpmpp_2m', 6), last('heun', 12))
