@@ -1,4 +1,4 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
@@ -30,7 +30,7 @@ from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more"]); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many"]); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -89,9 +89,9 @@ def whole_thumb(im):
     return parts == 3 and max((x[:, 1, c] - x[:, -3, 32]).abs().max() for c in (1, -2)) > 20
 
 
-held = AvatarDataset(max(2 * n, 2000), 64, split="test")
-real = pick(held, 2 * n); a, b = real[:n], real[n:]
 whole = lambda ims: float(np.mean([bool(whole_thumb(im)) for im in ims]))
+
+
 @torch.no_grad()
 def from_real(thumbs, t0): # noise real thumbs up to about t0, and sample from there as shipped
     schedule, kw = pipe.diffusion.schedule, pipe.defaults
@@ -103,6 +103,8 @@ def from_real(thumbs, t0): # noise real thumbs up to about t0, and sample from t
     return ts[0], pipe.decode(step.x0) * 2 - 1
 
 
+held = AvatarDataset(max(2 * n, 2000), 64, split="test") # 200 of each kind at least, for the loss below
+real = pick(held, 2 * n); a, b = real[:n], real[n:]
 thumbs = a[3::10][:200]
 m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]), n_partial=len(thumbs), reconstructed=whole(reconstruct(thumbs)),
                          from_real_noised_to={t: whole(ims) for t, ims in (from_real(thumbs, t0) for t0 in (500, 800, 900))})
