@@ -50,11 +50,15 @@ class DiffusionParams(Section):
     schedule: Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow"] = "linear" # how noise takes over; flow: in a straight line from image to noise
     target: Literal["eps", "x0", "v", "flow"] = "eps" # what the network predicts: the noise, the clean latent, a mix of both, or noise minus clean (flow, only with schedule flow)
     timestep_sampling: Literal["uniform", "logit_normal"] = "uniform" # which timesteps training draws; logit_normal: more from the middle
+    timestep_mean: float = 0.0 # of logit_normal: below 0 draws more of the clean timesteps, above 0 more of the noisy ones
     loss_weighting: Literal["none", "min_snr"] = "none" # none: the target's error as it is; min_snr: the error of the clean latent times the signal-to-noise ratio, at most 5
     sampler: Literal["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "euler", "heun"] = "ddpm" # how to walk back; ddpm and dpmpp_2m_sde draw fresh noise on the way
     sampling_steps: Optional[AtLeast1] = None # None: every timestep
     guidance_scale: float = 1.0 # 1 is neutral
     guidance_interval: Optional[list[int]] = None # [t_low, t_high] in which guidance acts; None: everywhere
+    skip_blocks: list[int] = [] # transformer blocks, from 0, that a weaker copy lacks, for sampling to push away from
+    skip_scale: float = 1.0 # how hard it pushes; 1 is neutral
+    skip_interval: Optional[list[int]] = None # [t_low, t_high] in which it pushes; None: everywhere
 
 # %% ../nbs/13a_config.ipynb #86cb4d02
 class DitParams(Section):
@@ -253,7 +257,10 @@ def check_config(
     if p.schedule not in ("cosine", "flow") and not 0 < p.beta_start <= p.beta_end < 1: raise DitEduError(f"diffusion_params.beta_start {p.beta_start} and beta_end {p.beta_end} in {source} are variances; they should rise between 0 and 1")
     if d.conditional and not d.class_dropout_prob and p.guidance_scale != 1: raise DitEduError(f"diffusion_params.guidance_scale {p.guidance_scale} in {source} needs dit_params.class_dropout_prob above 0, to learn an answer without a label; set it, or set guidance_scale to 1")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
-    if (g := p.guidance_interval) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1] and g[0] < p.num_timesteps): raise DitEduError(f"diffusion_params.guidance_interval in {source} is {g}; give two timesteps below num_timesteps {p.num_timesteps}, the lower one first, for example [{p.num_timesteps // 5}, {p.num_timesteps * 4 // 5}]")
+    if p.skip_scale != 1 and not p.skip_blocks: raise DitEduError(f"diffusion_params.skip_scale {p.skip_scale} in {source} needs skip_blocks, the blocks to leave out; give some, for example [{d.num_layers // 3}], or set skip_scale to 1")
+    if not set(p.skip_blocks) <= set(range(d.num_layers)): raise DitEduError(f"diffusion_params.skip_blocks in {source} is {p.skip_blocks}, and the transformer has the blocks 0 to {d.num_layers - 1}; choose among them")
+    for key in ("guidance_interval", "skip_interval"):
+        if (g := getattr(p, key)) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1] and g[0] < p.num_timesteps): raise DitEduError(f"diffusion_params.{key} in {source} is {g}; give two timesteps below num_timesteps {p.num_timesteps}, the lower one first, for example [{p.num_timesteps // 5}, {p.num_timesteps * 4 // 5}]")
     files = [k for k, _ in cfg.train_params if k.endswith("_ckpt_name")]
     if (bad := [k for k in files if not getattr(cfg.train_params, k)]): raise DitEduError(f"train_params.{bad[0]} in {source} is empty; give a file's name")
     if len({cfg.path(k) for k in files}) < len(files): raise DitEduError(f"{', '.join(files)} in {source} name one and the same file (endings do not count); give each its own")

@@ -31,7 +31,8 @@ LEGEND = [("$b$", "b", "batch: how many images at once"),
     ("$\\bar\\alpha_t$", "abar", "alpha squared, as the papers write it"),
     ("$y$", "y", "class label, a whole number"),
     ("$z$", "z", "latent: the small version of an image that the VAE makes"),
-    ("$s$", "guidance_scale", "how hard the label is pressed; 1 changes nothing")]
+    ("$s$", "guidance_scale", "how hard the label is pressed; 1 changes nothing"),
+    ("$w$", "skip_scale", "how hard a weaker copy of the network is pushed away from; 1 changes nothing")]
 
 # %% ../nbs/00_core.ipynb #623467de
 class axis_legend:

@@ -277,6 +277,7 @@ class Diffusion:
     timestep_sampling: str = 'uniform' # uniform or logit_normal
     weighting: str = 'none' # none or min_snr
     learn_sigma: bool = False # does the network answer a variance too (2c channels)?
+    timestep_mean: float = 0. # logit_normal: below 0 leans to clean, above to noisy
 
     def __post_init__(self):
         check_choice(self.target, TARGETS, 'target')
@@ -341,7 +342,7 @@ def loss(self:Diffusion,
     generator: torch.Generator | None = None, # where t and eps come from
 ) -> tuple: # loss per sample, (b,), and what it is made of: t, mse, vb, each (b,)
     "The training loss."
-    if t is None: t = sample_timesteps(len(x0), self.schedule.T, self.timestep_sampling, generator, device=x0.device)
+    if t is None: t = sample_timesteps(len(x0), self.schedule.T, self.timestep_sampling, generator, self.timestep_mean, device=x0.device)
     if eps is None:
         where = x0.device if generator is None else generator.device
         eps = torch.randn(x0.shape, generator=generator, device=where, dtype=x0.dtype).to(x0.device)

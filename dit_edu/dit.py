@@ -131,6 +131,7 @@ def forward(
     t: torch.Tensor, # timesteps, (b,), int or float
     y: torch.Tensor | None = None, # labels, (b,), int; None or num_classes for no label
     drop: torch.Tensor | None = None, # True hides that label, (b,), bool; None draws it in training
+    skip: tuple[int, ...] = (), # blocks to leave out, 0 … depth-1; the weaker network that guidance can push away from
 ) -> torch.Tensor: # the prediction, (b, out_channels, h, w)
     "Patches in, blocks that know time and class, patches out."
     b, c, h, w = x.shape
@@ -141,7 +142,8 @@ def forward(
     x = self.x_embedder(x.to(self.pos_embed.dtype)) + self.positions(grid) # after .half() too
     n = x.shape[1]
     if self.context == 'sequence': x = torch.cat([x, cond], dim=1) # in context: two more tokens
-    for block in self.blocks:
+    for i, block in enumerate(self.blocks):
+        if i in skip: continue # the residual path carries the tokens past it
         if self.grad_checkpointing and self.training: x = checkpoint(block, x, cond, use_reentrant=False)
         else: x = block(x, cond)
     x = self.final_layer(x[:, :n], cond)

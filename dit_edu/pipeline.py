@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'start_noise', 'Pipeline', 'pick_steps', 'x0_strip', 'save_animation', 'save_samples', 'build_diffusion',
-           'diffusion_facts', 'load_run', 'load_pretrained', 'export_run']
+           'diffusion_facts', 'guidance_arguments', 'load_run', 'load_pretrained', 'export_run']
 
 # %% ../nbs/17_pipeline.ipynb #7de894ef
 import json
@@ -17,7 +17,7 @@ from .core import DitEduError, atomic_write, default_device, image_grid, load_we
 from .config import Config, load_config, save_config
 from .diffusion import Diffusion
 from .dit import DiT
-from .guidance import guided_denoiser
+from .guidance import guided_denoiser, without_blocks
 from .samplers import SAMPLERS, Step, run_sampler
 from .schedules import make_schedule
 from .training import mix
@@ -86,12 +86,16 @@ def steps(self: Pipeline,
     guidance_scale: float = 1.0, # 1 is neutral
     seed: int = 0, # of the starting noise, and of the sampler's own
     interval: tuple | None = None, # (t_low, t_high) in which guidance acts
+    skip_blocks: tuple[int, ...] = (), # blocks that a weaker copy of the network lacks, to push away from
+    skip_scale: float = 1.0, # how hard; 1 is neutral
+    skip_interval: tuple | None = None, # (t_low, t_high) in which that acts
     **kw, # for the sampler, e.g. eta
 ):
     "Yield a Step for each timestep, with t, xt, x0 and eps (latents); the last x0 is the finished latent."
     if n < 1: raise DitEduError(f"{n} images cannot be sampled; ask for 1 or more")
     x = start_noise(n, self.latent_shape, seed).to(self.device)
-    denoise = guided_denoiser(self.diffusion, self.dit, self.labels(y, n), guidance_scale, interval)
+    weak = None if skip_scale == 1 else without_blocks(self.dit, skip_blocks)
+    denoise = guided_denoiser(self.diffusion, self.dit, self.labels(y, n), guidance_scale, interval, weak, skip_scale, skip_interval)
     gens = [torch.Generator().manual_seed(mix(seed, "sampler", i)) for i in range(n)] # one for each image, as for the starting noise
     yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gens, **kw)
 
@@ -187,7 +191,7 @@ def build_diffusion(
     "Schedule, target and loss that a config describes."
     p = cfg.diffusion_params
     schedule = make_schedule(p.schedule, p.num_timesteps, p.beta_start, p.beta_end)
-    return Diffusion(schedule, p.target, p.timestep_sampling, p.loss_weighting, cfg.dit_params.learn_sigma)
+    return Diffusion(schedule, p.target, p.timestep_sampling, p.loss_weighting, cfg.dit_params.learn_sigma, p.timestep_mean)
 
 
 def diffusion_facts(
@@ -196,6 +200,18 @@ def diffusion_facts(
     "What of the diffusion a trained transformer depends on."
     used = ["schedule", "target", "num_timesteps"] + ["beta_start", "beta_end"] * (cfg.diffusion_params.schedule not in ("cosine", "flow"))
     return {k: getattr(cfg.diffusion_params, k) for k in used}
+
+
+def guidance_arguments(
+    p, # the diffusion_params of a config
+    labelled: bool, # does the transformer know classes?
+) -> dict: # as Pipeline.steps takes them; what is neutral is left out
+    "What a config says of guidance."
+    out = dict(guidance_scale=p.guidance_scale if labelled else 1.)
+    if p.guidance_interval and labelled: out["interval"] = tuple(p.guidance_interval)
+    if p.skip_scale != 1: out |= dict(skip_blocks=tuple(p.skip_blocks), skip_scale=p.skip_scale)
+    if p.skip_scale != 1 and p.skip_interval: out["skip_interval"] = tuple(p.skip_interval)
+    return out
 
 
 def load_run(
@@ -216,8 +232,7 @@ def load_run(
         raise DitEduError(f"{path} was trained with {was} and the config says {now}; correct diffusion_params, or take the run's own dit_config.yaml")
     if "latents_mean" in meta: vae.set_latent_stats(torch.tensor(meta["latents_mean"]), torch.tensor(meta["latents_std"]))
     p = cfg.diffusion_params
-    defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, guidance_scale=p.guidance_scale if dit.num_classes else 1.)
-    if p.guidance_interval and dit.num_classes: defaults["interval"] = tuple(p.guidance_interval)
+    defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, **guidance_arguments(p, bool(dit.num_classes)))
     size = dit.config["input_size"]
     shape = (dit.config["in_channels"], *((size, size) if isinstance(size, int) else size))
     return Pipeline(dit, vae, build_diffusion(cfg), shape, meta.get("classes", ()), defaults).to(device or default_device())

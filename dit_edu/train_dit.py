@@ -68,7 +68,7 @@ def micro_step(self: DiTTask,
     "The diffusion loss of a micro-batch at random timesteps, forward and backward."
     d, T = self.diffusion, self.diffusion.schedule.T
     z = self.latents(batch, draws)
-    t = draws.take(lambda n, gen: sample_timesteps(n, T, d.timestep_sampling, generator=gen)).to(z.device)
+    t = draws.take(lambda n, gen: sample_timesteps(n, T, d.timestep_sampling, gen, d.timestep_mean)).to(z.device)
     eps = draws.randn(*z.shape[1:])
     y = batch["label"] if self.dit.num_classes else None
     drop = draws.rand() < self.dit.config["class_dropout_prob"] if y is not None else None
@@ -165,12 +165,12 @@ def save_preview(
     path: Path, # the picture to write
 ):
     "A quick grid of samples, the same noise each time, at most 25 steps."
-    from dit_edu.pipeline import Pipeline, build_diffusion
+    from dit_edu.pipeline import Pipeline, build_diffusion, guidance_arguments
     p, n = cfg.diffusion_params, min(cfg.train_params.num_samples, 40)
     training = dit.training
     pipe = Pipeline(dit, vae.to(next(dit.parameters()).device), build_diffusion(cfg), (dit.config["in_channels"], *_hw(dit)), classes)
     y = [i * len(classes) // n for i in range(n)] if classes else None
-    images = pipe.sample(n, y=y, steps=min(25, p.num_timesteps), sampler="euler" if p.schedule == "flow" else "ddim", guidance_scale=p.guidance_scale if classes else 1., interval=p.guidance_interval if classes else None)
+    images = pipe.sample(n, y=y, steps=min(25, p.num_timesteps), sampler="euler" if p.schedule == "flow" else "ddim", **guidance_arguments(p, bool(classes)))
     save_image(image_grid(images, ncols=cfg.train_params.num_grid_rows), path)
     dit.train(training)
 

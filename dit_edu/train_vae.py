@@ -143,7 +143,7 @@ def open_run(
 def _fingerprint(cfg, part):
     "What may not change between a checkpoint and its continuation."
     keep = {"vae": ("dataset_params", "autoencoder_params"), "dit": ("dataset_params", "autoencoder_params", "diffusion_params", "dit_params")}[part]
-    free = {"sampler", "sampling_steps", "guidance_scale", "guidance_interval", "grad_checkpointing"}
+    free = {"sampler", "sampling_steps", "guidance_scale", "guidance_interval", "skip_blocks", "skip_scale", "skip_interval", "grad_checkpointing"}
     flat = {f"{s}.{k}": v for s in keep for k, v in getattr(cfg, s).model_dump().items() if k not in free}
     prefix = "autoencoder_" if part == "vae" else "dit_"
     own = [f"{prefix}batch_size", f"{prefix}acc_steps", "seed"] + (["dit_weight_decay", "save_latents", "latent_flips"] if part == "dit" else [])

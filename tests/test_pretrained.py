@@ -71,6 +71,17 @@ def test_from_any_folder_offline_and_nothing_written_into_the_package(tmp_path):
 def test_guidance_has_an_interval_and_silly_ones_are_refused(pipe):
     from dit_edu.config import load_config
     from dit_edu.core import DitEduError
-    assert pipe.defaults['interval'] == (200, 800)
-    for bad in ('[8]', '[800, 200]', '[-1, 5]'):
-        with pytest.raises(DitEduError, match='guidance_interval'): load_config('tiny', [f'diffusion_params.guidance_interval={bad}'])
+    assert pipe.defaults['interval'] == (200, 500) and pipe.defaults['skip_interval'] == (500, 999)
+    for key in ('guidance_interval', 'skip_interval'):
+        for bad in ('[8]', '[800, 200]', '[-1, 5]'):
+            with pytest.raises(DitEduError, match=key): load_config('tiny', [f'diffusion_params.{key}={bad}'])
+
+
+def test_skip_guidance_wants_blocks_that_are_there(pipe):
+    from dit_edu.config import load_config
+    from dit_edu.core import DitEduError
+    with pytest.raises(DitEduError, match='needs skip_blocks'): load_config('tiny', ['diffusion_params.skip_scale=2'])
+    with pytest.raises(DitEduError, match='blocks 0 to'): load_config('tiny', ['diffusion_params.skip_scale=2', 'diffusion_params.skip_blocks=[99]'])
+    with pytest.raises(DitEduError, match='blocks 0 to 7'): pipe.sample(1, steps=2, skip_scale=2.)
+    one, same, other = (pipe.sample(1, y='moods', steps=4, **kw) for kw in ({}, dict(skip_blocks=(2,)), dict(skip_blocks=(2,), skip_scale=2.)))
+    assert one.equal(same) and not one.allclose(other, atol=.05)

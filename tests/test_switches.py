@@ -1,6 +1,7 @@
 "Switches of a training that other tests leave alone."
 import shutil
 from functools import partialmethod
+from pathlib import Path
 
 import pytest, torch
 
@@ -114,6 +115,8 @@ def test_previews_guide_only_within_the_interval(finished, tmp_path, monkeypatch
     plain = preview("plain", guidance_scale=1.)
     assert preview("everywhere", guidance_scale=5.) != plain
     assert preview("outside", guidance_scale=5., guidance_interval=[50, 60]) == plain
+    assert preview("skip", guidance_scale=1., skip_blocks=[0], skip_scale=3.) != plain
+    assert preview("skip outside", guidance_scale=1., skip_blocks=[0], skip_scale=3., skip_interval=[50, 60]) == plain
 
 
 def test_pictures_of_a_training_show_what_would_be_saved(tmp_path, monkeypatch):
@@ -136,3 +139,15 @@ def test_a_log_is_json_even_where_fp16_skips_a_step(tmp_path):
     def no(word): raise AssertionError(f"{word} is not JSON")
     rows = [json.loads(line, parse_constant=no) for line in (tmp_path/"t_log.jsonl").read_text().splitlines()]
     assert len(rows) == 3 and [r["grad_norm_a"] is None for r in rows].count(True) == 1
+
+
+def test_the_mean_of_logit_normal_reaches_training_and_loss(finished, tmp_path, monkeypatch):
+    from dit_edu.pipeline import build_diffusion
+    shutil.copytree(finished, tmp_path/"copy"); monkeypatch.chdir(tmp_path/"copy")
+    for mean, least, most in ((-3., 0, .2), (3., .8, 1)):
+        cfg = load_config("config.yaml", ["diffusion_params.timestep_sampling=logit_normal", f"diffusion_params.timestep_mean={mean}"])
+        t = build_diffusion(cfg).loss(lambda x, t, y=None: x, torch.zeros(400, 1, 1, 1))[1]["t"]
+        for old in [*Path("run").glob("dit_*.*"), *Path("run/checkpoints").glob("dit_*")]: old.unlink()
+        train_dit(cfg, progress=False)
+        counts = torch.tensor([r["count_sum"] for r in log_of("run", "dit")]).sum(0)
+        for noisy in ((t >= cfg.diffusion_params.num_timesteps/2).float().mean(), counts[len(counts)//2:].sum()/counts.sum()): assert least <= noisy <= most

@@ -25,6 +25,7 @@ function view({ model, el }) {
     scale: slider({ label: 'guidance', min: 0, max: 8, step: .25, value: now.scale, show: v => near(v).toFixed(2), oninput: keep('scale') }),
     low: slider({ label: 'guided from t', min: 0, max: T - 1, value: now.low, oninput: v => { now.low = v; if (now.high < v) field.high.value = now.high = v; hints(); } }),
     high: slider({ label: 'up to t', min: 0, max: T - 1, value: now.high, oninput: v => { now.high = v; if (now.low > v) field.low.value = now.low = v; hints(); } }),
+    skip: slider({ label: 'skip guidance', min: 1, max: 4, step: .25, value: now.skip, show: v => v.toFixed(2), oninput: keep('skip') }),
   });
   const go = button('Generate', () => model.send({ command: 'generate', settings: { ...now } }), { class: 'main' });
   const stop = button('Stop', () => model.send({ command: 'stop' }));
@@ -50,6 +51,7 @@ function view({ model, el }) {
     if (now.y === 'none' && now.scale !== 1) s.push('Without a class there is nothing to guide towards: guidance does nothing.');
     else if (now.scale > 5) s.push('So much guidance makes colours loud and pictures alike.');
     else if (now.scale === 0) s.push('Guidance 0 ignores the class, but only between the two t below.');
+    if (now.skip !== 1) s.push(`Skip guidance pushes away from the same network ${models[now.model].weaker}.`);
     if (now.steps < 8 && now.sampler === 'ddpm') s.push('DDPM needs many steps; Heun or DPM-Solver++ do with few.');
     hint.textContent = s.join(' ');
   }
