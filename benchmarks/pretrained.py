@@ -1,4 +1,4 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
@@ -24,13 +24,12 @@ from dit_edu.config import load_config
 from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, to_pil, write_json
 from dit_edu.data import AVATAR_CLASSES, AvatarDataset
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
-from dit_edu.guidance import guided_denoiser
 from dit_edu.pipeline import load_pretrained
 from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many"]); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty"]); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -98,15 +97,20 @@ def from_real(thumbs, t0): # noise real thumbs up to about t0, and sample from t
     ts = [t for t in make_timesteps(schedule.T, kw["steps"]) if t <= t0]
     z, g = pipe.vae.encode(thumbs).mode(), torch.Generator().manual_seed(0)
     x = schedule.alpha[ts[0]].float() * z + schedule.sigma[ts[0]].float() * torch.randn(z.shape, generator=g)
-    denoise = guided_denoiser(pipe.diffusion, pipe.dit, torch.full((len(z),), 3), kw["guidance_scale"], kw["interval"])
+    denoise = pipe.denoiser(len(z), 3, **{k: v for k, v in kw.items() if k not in ("sampler", "steps")})
     for step in SAMPLERS[kw["sampler"]](denoise, x, schedule, ts, generator=g): pass
     return ts[0], pipe.decode(step.x0) * 2 - 1
+
+
+@torch.no_grad()
+def by_label_only(count): # the same, guided by the label alone, in the interval that was best for that
+    with torch.autocast("cpu", torch.bfloat16): return torch.cat([pipe.sample(50, y="thumbs", **{**pipe.defaults, "interval": (200, 800), "skip_scale": 1., "seed": k}) for k in range(0, count, 50)]) * 2 - 1
 
 
 held = AvatarDataset(max(2 * n, 2000), 64, split="test") # 200 of each kind at least, for the loss below
 real = pick(held, 2 * n); a, b = real[:n], real[n:]
 thumbs = a[3::10][:200]
-m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]), n_partial=len(thumbs), reconstructed=whole(reconstruct(thumbs)),
+m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]), n_partial=len(thumbs), reconstructed=whole(reconstruct(thumbs)), n_label_only=max(50, n // 20 // 50 * 50), guided_by_label_only=whole(by_label_only(max(50, n // 20 // 50 * 50))),
                          from_real_noised_to={t: whole(ims) for t, ims in (from_real(thumbs, t0) for t0 in (500, 800, 900))})
 print(m["whole_thumbs"], flush=True)
 feats = {k: alexnet_features(v, device="cpu") for k, v in dict(a=a, b=b, samples=samples, recon=reconstruct(b), blur=blur(b)).items()}
@@ -133,7 +137,7 @@ logs = [read_log(r/"dit_log.jsonl") for r in runs]
 for run, log in zip(runs, logs):
     cfg = load_config(run/"dit_config.yaml"); how = cfg.train_params
     parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
-                      timestep_sampling=cfg.diffusion_params.timestep_sampling, max_steps=how.dit_max_steps,
+                      timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, max_steps=how.dit_max_steps,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 m["training"] = dict(vae=before["vae"], dit=parts)
 
@@ -161,7 +165,7 @@ write_json(here/"metrics.json", m)
 # the commands of every part after the first, each beginning with what the part before exported
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
-extras = lambda part: (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "")
+extras = lambda part: (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
 further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
@@ -170,6 +174,7 @@ python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', 
 """ for part, start, end in zip(parts[1:], exported, exported[1:]))
 v, c, f, s, d, t, o, e = (m[k] for k in ("vae", "classes", "frechet_alexnet", "speed", "near_copies", "training", "loss", "whole_thumbs"))
 rows = "\n".join(f"| {k} | {v['per_class'][k]['psnr']:.1f} | {v['per_class'][k]['lpips_alex']:.4f} | {100 * c['per_class'][k]:.1f} % | {f['per_class'][k]:.1f} | {o['per_class'][k]['trained_on']:.3f} / {o['per_class'][k]['unseen']:.3f} |" for k in AVATAR_CLASSES)
+span = lambda key: "%d to %d" % pipe.defaults[key]
 (here/"README.md").write_text(f"""# The model that ships
 
 Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads it; written by `benchmarks/pretrained.py`, which measured every number below.
@@ -205,7 +210,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Autoencoder**, on {v['n']:,} avatars it has not seen (test split, mode of the latent): PSNR {v['psnr']:.2f} dB, LPIPS (AlexNet) {v['lpips_alex']:.4f}.
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
-- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} %. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}: the faults arise above t = 500.
+- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} % (a small kissing mouth comes apart there). Guided by the label alone it would be {100 * e['guided_by_label_only']:.0f} % of {e['n_label_only']} samples. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}: the faults arise above t = 500.
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
@@ -219,5 +224,5 @@ On another machine the numbers will differ in the last digits. (One thing differ
 
 ## Limits
 
-It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained on two CPU cores; look at the samples above, where faults are left in. Thumbs are its weak point: about a quarter have an eye too many, too few or out of place, or no body that stands out (counted above). Thumbs and people were shown more often than the other kinds, so without a label it draws more of them. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']}{' for t from %d to %d' % pipe.defaults['interval'] if 'interval' in pipe.defaults else ''}.
+It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained on two CPU cores; look at the samples above, where faults are left in. Thumbs are its weak point: about a quarter have an eye too many, too few or out of place, or no body that stands out (counted above). Thumbs and people were shown more often than the other kinds, so without a label it draws more of them. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']} by the label for t from {span('interval')}, and {pipe.defaults['skip_scale']} away from a copy without block {', '.join(map(str, pipe.defaults['skip_blocks']))} for t from {span('skip_interval')}.
 """, encoding="utf8")

@@ -42,7 +42,7 @@ class Pipeline:
         diffusion: Diffusion, # schedule and target
         latent_shape: tuple, # (c, h, w) of one latent
         classes: list[str] = (), # names, in label order
-        defaults: dict | None = None, # sampler, steps, guidance_scale and its interval that suit this model
+        defaults: dict | None = None, # sampler, steps and guidance that suit this model, as steps takes them
     ):
         self.dit, self.vae, self.diffusion = dit.eval(), vae and vae.eval(), diffusion
         self.latent_shape, self.classes, self.defaults = tuple(latent_shape), list(classes), dict(defaults or {})
@@ -78,6 +78,20 @@ def labels(self: Pipeline,
 
 # %% ../nbs/17_pipeline.ipynb #d7f7f2ca
 @patch
+def denoiser(self: Pipeline,
+    n: int = 4, # images
+    y=None, # see labels; None: no label
+    guidance_scale: float = 1.0, # 1 is neutral
+    interval: tuple | None = None, # (t_low, t_high) in which guidance acts
+    skip_blocks: tuple[int, ...] = (), # blocks that a weaker copy of the network lacks, to push away from
+    skip_scale: float = 1.0, # how hard; 1 is neutral
+    skip_interval: tuple | None = None, # (t_low, t_high) in which that acts
+): # callable (xt, t) -> Denoised, ready for any sampler
+    "The network with both kinds of guidance."
+    weak = None if skip_scale == 1 else without_blocks(self.dit, skip_blocks)
+    return guided_denoiser(self.diffusion, self.dit, self.labels(y, n), guidance_scale, interval, weak, skip_scale, skip_interval)
+
+@patch
 def steps(self: Pipeline,
     n: int = 4, # images
     y=None, # see labels; None: no label
@@ -94,8 +108,7 @@ def steps(self: Pipeline,
     "Yield a Step for each timestep, with t, xt, x0 and eps (latents); the last x0 is the finished latent."
     if n < 1: raise DitEduError(f"{n} images cannot be sampled; ask for 1 or more")
     x = start_noise(n, self.latent_shape, seed).to(self.device)
-    weak = None if skip_scale == 1 else without_blocks(self.dit, skip_blocks)
-    denoise = guided_denoiser(self.diffusion, self.dit, self.labels(y, n), guidance_scale, interval, weak, skip_scale, skip_interval)
+    denoise = self.denoiser(n, y, guidance_scale, interval, skip_blocks, skip_scale, skip_interval)
     gens = [torch.Generator().manual_seed(mix(seed, "sampler", i)) for i in range(n)] # one for each image, as for the starting noise
     yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gens, **kw)
 

@@ -142,7 +142,7 @@ function chart({ width = 360, height = 190, xlabel, ylabel, logx = false, logy =
   const scale = 2, canvas = h('canvas', { class: 'smooth', width: width * scale, height: height * scale, role: 'img', 'aria-label': alt || `${ylabel} against ${xlabel}`, style: `width:${width}px; max-width:100%` });
   const legend = h('div', { style: 'font-size:13px' });
   const element = h('figure', {}, canvas, legend), ctx = canvas.getContext('2d');
-  const L = 54, R = 10, T = 10, B = 36;
+  const L = 64, R = 10, T = 10, B = 36;
   let names = '';
   function draw(series, { at = null, note = '' } = {}) {
     const ink = getComputedStyle(element).color || '#888';
