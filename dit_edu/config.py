@@ -50,7 +50,7 @@ class DiffusionParams(Section):
     schedule: Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow"] = "linear" # how noise takes over; flow: in a straight line from image to noise
     target: Literal["eps", "x0", "v", "flow"] = "eps" # what the network predicts: the noise, the clean latent, a mix of both, or noise minus clean (flow, only with schedule flow)
     timestep_sampling: Literal["uniform", "logit_normal"] = "uniform" # which timesteps training draws; logit_normal: more from the middle
-    timestep_mean: float = 0.0 # of logit_normal: below 0 draws more of the clean timesteps, above 0 more of the noisy ones
+    timestep_mean: float = Field(0.0, ge=-5, le=5) # of logit_normal: below 0 draws more of the clean timesteps, above 0 more of the noisy ones
     loss_weighting: Literal["none", "min_snr"] = "none" # none: the target's error as it is; min_snr: the error of the clean latent times the signal-to-noise ratio, at most 5
     sampler: Literal["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "euler", "heun"] = "ddpm" # how to walk back; ddpm and dpmpp_2m_sde draw fresh noise on the way
     sampling_steps: Optional[AtLeast1] = None # None: every timestep
@@ -258,7 +258,8 @@ def check_config(
     if d.conditional and not d.class_dropout_prob and p.guidance_scale != 1: raise DitEduError(f"diffusion_params.guidance_scale {p.guidance_scale} in {source} needs dit_params.class_dropout_prob above 0, to learn an answer without a label; set it, or set guidance_scale to 1")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
     if p.skip_scale != 1 and not p.skip_blocks: raise DitEduError(f"diffusion_params.skip_scale {p.skip_scale} in {source} needs skip_blocks, the blocks to leave out; give some, for example [{d.num_layers // 3}], or set skip_scale to 1")
-    if not set(p.skip_blocks) <= set(range(d.num_layers)): raise DitEduError(f"diffusion_params.skip_blocks in {source} is {p.skip_blocks}, and the transformer has the blocks 0 to {d.num_layers - 1}; choose among them")
+    if p.timestep_mean and p.timestep_sampling != "logit_normal": raise DitEduError(f"diffusion_params.timestep_mean {p.timestep_mean} in {source} needs timestep_sampling logit_normal; set it, or set timestep_mean to 0")
+    if not set(p.skip_blocks) <= set(range(d.num_layers)): raise DitEduError(f"diffusion_params.skip_blocks in {source} is {p.skip_blocks}, and the transformer has the blocks 0 to {d.num_layers - 1}; choose among them, or set skip_blocks to [] and skip_scale to 1")
     for key in ("guidance_interval", "skip_interval"):
         if (g := getattr(p, key)) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1] and g[0] < p.num_timesteps): raise DitEduError(f"diffusion_params.{key} in {source} is {g}; give two timesteps below num_timesteps {p.num_timesteps}, the lower one first, for example [{p.num_timesteps // 5}, {p.num_timesteps * 4 // 5}]")
     files = [k for k, _ in cfg.train_params if k.endswith("_ckpt_name")]

@@ -16,10 +16,10 @@ def _inside(t, interval): # is this timestep one where guidance acts? (one t for
     t = t.flatten()[0].item() if isinstance(t, torch.Tensor) else t
     return interval[0] <= t <= interval[1]
 
-def _check_interval(interval):
-    if interval is None: return
-    if len(interval) != 2 or any(v != int(v) for v in interval) or interval[0] > interval[1]:
-        raise DitEduError(f"A guidance interval is two timesteps, the lower one first, for example (200, 800), not {tuple(interval)}.")
+def _check_interval(name, interval):
+    try: good = interval is None or len(interval) == 2 and all(v == int(v) for v in interval) and interval[0] <= interval[1]
+    except (TypeError, ValueError, OverflowError): good = False
+    if not good: raise DitEduError(f"{name} is two timesteps, the lower one first, for example (200, 800), or None for everywhere, not {interval!r}.")
 
 def _check_labels(model, y, scale):
     if scale != 1 and model.num_classes == 0:
@@ -44,9 +44,9 @@ def guided(
     weak_scale: float = 1., # how hard, w: 1 is neutral
     weak_interval: tuple = None, # (t_low, t_high), both included, where that acts; None is everywhere
 ): # callable (x, t) -> raw output of the network, (b, out_channels, h, w)
-    "The network's output pushed away from its answer without a label (classifier-free guidance), or from a weaker network's."
+    "The network's output pushed away from its answer without a label (classifier-free guidance), from a weaker network's, or both."
     y = _check_labels(model, y, scale)
-    for span in (interval, weak_interval): _check_interval(span)
+    _check_interval('interval', interval); _check_interval('weak_interval', weak_interval)
     def call(x, t):
         b, c = x.shape[:2]
         ts = torch.as_tensor(t, device=x.device).expand(b)
@@ -86,8 +86,11 @@ def without_blocks(
     dit, # a DiT, or any network with .blocks whose forward takes skip
     blocks, # the blocks to leave out, 0 … depth-1
 ): # callable (x, t, y) -> raw output, (b, out_channels, h, w)
-    "The same network with some of its blocks left out: a weak one, for nothing."
-    depth, blocks = len(dit.blocks), tuple(blocks)
-    if not blocks or not set(blocks) <= set(range(depth)):
-        raise DitEduError(f"This network has the blocks 0 to {depth - 1}; skip_blocks should name some of them to leave out, for example ({depth // 3},), not {blocks}.")
-    return lambda x, t, y=None: dit(x, t, y, skip=blocks)
+    "The same network with some of its blocks left out: a weak one that needs no training and no file."
+    depth = len(getattr(dit, 'blocks', ()))
+    if not depth: raise DitEduError(f"{type(dit).__name__} has no blocks to leave out: use skip_scale 1.")
+    blocks = blocks.tolist() if hasattr(blocks, 'tolist') else blocks
+    skip = (blocks,) if isinstance(blocks, int) else tuple(blocks or ())
+    if not skip or any(type(i) is not int or not 0 <= i < depth for i in skip):
+        raise DitEduError(f"This network has the blocks 0 to {depth - 1}; skip_blocks should name some of them to leave out, for example ({depth // 3},), not {blocks!r}.")
+    return lambda x, t, y=None: dit(x, t, y, skip=skip)

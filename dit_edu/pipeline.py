@@ -218,12 +218,12 @@ def diffusion_facts(
 def guidance_arguments(
     p, # the diffusion_params of a config
     labelled: bool, # does the transformer know classes?
-) -> dict: # as Pipeline.steps takes them; what is neutral is left out
+) -> dict: # as Pipeline.steps takes them
     "What a config says of guidance."
     out = dict(guidance_scale=p.guidance_scale if labelled else 1.)
     if p.guidance_interval and labelled: out["interval"] = tuple(p.guidance_interval)
-    if p.skip_scale != 1: out |= dict(skip_blocks=tuple(p.skip_blocks), skip_scale=p.skip_scale)
-    if p.skip_scale != 1 and p.skip_interval: out["skip_interval"] = tuple(p.skip_interval)
+    if p.skip_blocks: out |= dict(skip_blocks=tuple(p.skip_blocks), skip_scale=p.skip_scale)
+    if p.skip_blocks and p.skip_interval: out["skip_interval"] = tuple(p.skip_interval)
     return out
 
 

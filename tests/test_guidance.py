@@ -54,9 +54,19 @@ def test_scale_0_forgets_the_label_in_the_weak_network_too():
     weak = without_blocks(dit, (1,))
     with torch.no_grad(): torch.testing.assert_close(guided(dit, y, 0., weak=weak, weak_scale=2.)(x, 700), 2 * dit(x, t) - weak(x, t))
 
-@pytest.mark.parametrize("blocks", [(), (3,), (-1,), (0, 7)])
+@pytest.mark.parametrize("blocks", [(), (3,), (-1,), (0, 7), None, [True], [1.], "1"])
 def test_blocks_that_are_not_there(blocks):
     with pytest.raises(DitEduError, match="blocks 0 to 2"): without_blocks(network(), blocks)
 
-def test_an_interval_the_wrong_way_round():
-    with pytest.raises(DitEduError, match="lower one first"): guided(network(), y, weak_interval=(900, 100))
+@pytest.mark.parametrize("blocks", [2, [2], torch.tensor([2]), torch.tensor(2)])
+def test_one_block_however_it_is_written(blocks):
+    dit = network()
+    with torch.no_grad(): assert torch.equal(without_blocks(dit, blocks)(x, t, y), dit(x, t, y, skip=(2,)))
+
+def test_a_network_without_blocks():
+    with pytest.raises(DitEduError, match="has no blocks"): without_blocks(torch.nn.Linear(2, 2), (0,))
+
+@pytest.mark.parametrize("bad", [(900, 100), (), 5, ("a", "b"), (None, 5), (0, float("inf"))])
+def test_intervals_that_are_none(bad):
+    for name in ("interval", "weak_interval"):
+        with pytest.raises(DitEduError, match=f"^{name} is two timesteps"): guided(network(), y, **{name: bad})

@@ -3,7 +3,7 @@ import json, socket, struct, time
 from types import SimpleNamespace
 import pytest, torch
 from dit_edu.core import DitEduError
-from dit_edu.pipeline import load_pretrained
+from dit_edu.pipeline import Pipeline, load_pretrained
 from dit_edu.widgets import AdaLNExplorer, DenoisingExplorer, SamplingDemo, serve
 from dit_edu.widgets.denoising import Run, pack_runs, record
 from dit_edu.widgets.monitor import LogTail
@@ -43,6 +43,15 @@ def test_each_model_of_a_demo_has_its_own_classes_and_timesteps(pipe):
     assert demo.settings == {"model": "shipped", "seed": 0, "n": 2, **demo.models["shipped"]["begin"]}
     assert demo.models["small"]["begin"]["high"] == 11 and demo.models["small"]["begin"]["steps"] == 6
     with pytest.raises(DitEduError, match="no model 'big'"): SamplingDemo({"small": pipe}, model="big")
+
+
+def test_a_demo_of_a_network_without_blocks_has_no_skip_guidance(pipe):
+    from dit_edu.diffusion import IdealDenoiser
+    from dit_edu.widgets.demo import steps_arguments
+    ideal = Pipeline(IdealDenoiser(torch.randn(4, 3, 8, 8), pipe.diffusion.schedule), None, pipe.diffusion, (3, 8, 8))
+    demo = SamplingDemo(ideal, start=False, n=1, steps=2)
+    assert demo.models["model"]["weaker"] == "" and "skip_blocks" not in steps_arguments(ideal, {**demo.settings, "skip": 2})
+    assert "without block 2" in (facts := SamplingDemo(load_pretrained(device="cpu"), start=False).models["shipped"])["weaker"] and facts["begin"]["skip"] == 2
 
 
 def test_adaln_says_what_is_true_of_the_picture_shown():

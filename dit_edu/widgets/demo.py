@@ -19,8 +19,9 @@ from .base import Widget, sheet
 def weaker(
     pipe: Pipeline, # its defaults say which blocks, or else one at a third of the depth
 ) -> dict: # for Pipeline.steps
-    "Which weaker copy of the network to push away from, and when."
-    return dict(skip_blocks=pipe.defaults.get("skip_blocks", (len(pipe.dit.blocks) // 3,)), skip_interval=pipe.defaults.get("skip_interval"))
+    "Which weaker copy of the network to push away from, and when; nothing for a network without blocks."
+    if not (depth := len(getattr(pipe.dit, "blocks", ()))): return {}
+    return dict(skip_blocks=pipe.defaults.get("skip_blocks", (depth // 3,)), skip_interval=pipe.defaults.get("skip_interval"))
 
 
 def steps_arguments(
@@ -34,7 +35,9 @@ def steps_arguments(
     except (ValueError, TypeError, KeyError) as e: raise DitEduError(f"number of pictures, steps and seed must be whole numbers ({e})") from None
     if s["sampler"] not in SAMPLERS: raise DitEduError(f"there is no sampler {s['sampler']!r}; choose one of {', '.join(SAMPLERS)}")
     out = dict(n=n, steps=steps, seed=seed, sampler=s["sampler"])
-    if float(s["skip"]) != 1: out |= weaker(pipe) | dict(skip_scale=float(s["skip"]))
+    try: skip = float(s.get("skip", 1))
+    except (ValueError, TypeError) as e: raise DitEduError(f"skip guidance must be a number, 1 for none ({e})") from None
+    if skip != 1 and (weak := weaker(pipe)): out |= weak | dict(skip_scale=skip)
     if not pipe.dit.num_classes or s["y"] == "none": return out
     y = [i % pipe.dit.num_classes for i in range(n)] if s["y"] == "mixed" else s["y"]
     return {**out, "y": y, "guidance_scale": float(s["scale"]), "interval": (int(s["low"]), int(s["high"]))}
@@ -58,12 +61,12 @@ def columns(
 # %% ../../nbs/widgets/demo.ipynb #ebf044ab
 def model_facts(
     pipe: Pipeline, # one of the models to choose from
-) -> dict: # classes (their names), timesteps (how many), weaker (the copy to push away from, in words), and begin: the settings that suit it
+) -> dict: # classes (their names), timesteps (how many), weaker (the copy to push away from, in words; empty if there is none), and begin: the settings that suit it
     "What the page needs to know of a model before anybody presses Generate."
     d, T, k = pipe.defaults, pipe.diffusion.schedule.T, pipe.dit.num_classes
     low, high = d.get("interval", (0, T - 1))
-    weak, span = weaker(pipe).values()
-    about = f"without block {', '.join(map(str, weak))}" + (f", for t from {span[0]} to {min(span[1], T - 1)}" if span else "")
+    weak, span = weaker(pipe).values() or ((), None)
+    about = f"without block{'s' * (len(weak) > 1)} {', '.join(map(str, weak))}" * bool(weak) + (f", for t from {span[0]} to {min(span[1], T - 1)}" if span else "")
     return dict(weaker=about, classes=[pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(k)], timesteps=T,
                 begin=dict(y="mixed" if k else "none", sampler=d.get("sampler", "ddim"), steps=min(d.get("steps", 25), 25, T), scale=d.get("guidance_scale", 1.), low=low, high=min(high, T - 1), skip=d.get("skip_scale", 1.)))
 

@@ -86,7 +86,7 @@ def test_every_control_by_keyboard(open_widget, pipe):
     for _ in range(30):
         page.keyboard.press('Tab')
         seen.add(page.evaluate("() => { const e = document.activeElement; return e.getAttribute('aria-label') || e.textContent }"))
-    assert {'class', 'seed', 'pictures', 'steps', 'sampler', 'guidance', 'guided from t', 'up to t', 'Generate', 'New seed'} <= seen
+    assert {'class', 'seed', 'pictures', 'steps', 'sampler', 'guidance', 'guided from t', 'up to t', 'skip guidance', 'Generate', 'New seed'} <= seen
 
 
 def test_it_begins_by_itself(open_widget, pipe):
@@ -120,7 +120,7 @@ def test_the_command(chromium):
 
 def test_another_model_brings_its_own_classes(open_widget, pipe):
     import copy
-    other = copy.copy(pipe); other.classes, other.defaults = list(reversed(pipe.classes)), {**pipe.defaults, 'guidance_scale': 1.3}
+    other = copy.copy(pipe); other.classes, other.defaults = list(reversed(pipe.classes)), {**pipe.defaults, 'guidance_scale': 1.3, 'skip_scale': 1.6}
     widget = SamplingDemo({'one': pipe, 'other': other}, n=1, steps=2, start=False)
     page = open_widget(widget, wait='.dw canvas')
     offered = lambda: page.get_by_label('class', exact=True).locator('option').all_inner_texts()[2:]
@@ -128,9 +128,10 @@ def test_another_model_brings_its_own_classes(open_widget, pipe):
     page.get_by_label('model').select_option('other')
     assert offered() == [f'{i} {c}' for i, c in enumerate(other.classes)]
     assert page.get_by_label('guidance', exact=True).get_attribute('aria-valuetext') == '1.30' # what is used, not where the knob snapped
+    assert page.get_by_label('skip guidance').get_attribute('aria-valuetext') == '1.60' and 'without block' in page.get_by_role('note').inner_text()
     page.get_by_label('pictures').press('Home'); page.get_by_label('steps', exact=True).press('Home')
     press(page, 'Generate'); page.wait_for_selector('[data-shown]', timeout=60_000)
-    assert widget.settings['model'] == 'other' and widget.settings['scale'] == 1.3 and widget.progress == [1, 1]
+    assert widget.settings['skip'] == 1.6 and widget.settings['model'] == 'other' and widget.settings['scale'] == 1.3 and widget.progress == [1, 1]
 
 
 def test_pictures_of_the_last_run_do_not_come_into_the_next(open_widget, pipe):

@@ -2,7 +2,7 @@
 function view({ model, el }) {
   const root = frame(el, model.get('title'),
     'Each picture begins as noise and is made clean in steps. What grows below is the x0 prediction: what the network believes, at this step, that the finished picture is.');
-  const models = model.get('models'), names = Object.keys(models), now = { ...model.get('settings') };
+  const models = model.get('models'), names = Object.keys(models), now = { skip: 1, ...model.get('settings') };
   let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0, loading = 0, field = {};
   const keep = (k, f = v => v) => v => { now[k] = f(v); hints(); };
   const hint = h('div', { class: 'caption', role: 'note' });
@@ -15,17 +15,17 @@ function view({ model, el }) {
     box.replaceChildren(...Object.values(field).filter(f => f));
     hints();
   };
-  const near = v => Math.abs(v - now.scale) < .13 || v > 7.9 && now.scale > 8 ? now.scale : v; // what is used, not where the knob snapped
+  const near = (v, k, low, high) => Math.abs(v - now[k]) < .13 || v === low && now[k] < low || v === high && now[k] > high ? now[k] : v; // what is used, not where the knob snapped
   const fields = (classes, T) => ({
     y: !!classes.length && choice({ label: 'class', options: [['mixed', 'one of each'], ['none', 'no class'], ...classes.map((c, i) => [i, `${i} ${c}`])], value: now.y, oninput: keep('y', v => isNaN(v) ? v : +v) }),
     seed: number({ label: 'seed', min: 0, max: 2 ** 31 - 1, value: now.seed, oninput: keep('seed') }),
     n: slider({ label: 'pictures', min: 1, max: 25, value: now.n, oninput: keep('n') }),
     steps: slider({ label: 'steps', min: 1, max: Math.min(T, 100), value: now.steps, oninput: keep('steps') }),
     sampler: choice({ label: 'sampler', options: model.get('samplers'), value: now.sampler, oninput: keep('sampler') }),
-    scale: slider({ label: 'guidance', min: 0, max: 8, step: .25, value: now.scale, show: v => near(v).toFixed(2), oninput: keep('scale') }),
+    scale: slider({ label: 'guidance', min: 0, max: 8, step: .25, value: now.scale, show: v => near(v, 'scale', 0, 8).toFixed(2), oninput: keep('scale') }),
     low: slider({ label: 'guided from t', min: 0, max: T - 1, value: now.low, oninput: v => { now.low = v; if (now.high < v) field.high.value = now.high = v; hints(); } }),
     high: slider({ label: 'up to t', min: 0, max: T - 1, value: now.high, oninput: v => { now.high = v; if (now.low > v) field.low.value = now.low = v; hints(); } }),
-    skip: slider({ label: 'skip guidance', min: 1, max: 4, step: .25, value: now.skip, show: v => v.toFixed(2), oninput: keep('skip') }),
+    skip: !!models[now.model].weaker && slider({ label: 'skip guidance', min: 1, max: 4, step: .25, value: now.skip, show: v => near(v, 'skip', 1, 4).toFixed(2), oninput: keep('skip') }),
   });
   const go = button('Generate', () => model.send({ command: 'generate', settings: { ...now } }), { class: 'main' });
   const stop = button('Stop', () => model.send({ command: 'stop' }));
@@ -51,7 +51,7 @@ function view({ model, el }) {
     if (now.y === 'none' && now.scale !== 1) s.push('Without a class there is nothing to guide towards: guidance does nothing.');
     else if (now.scale > 5) s.push('So much guidance makes colours loud and pictures alike.');
     else if (now.scale === 0) s.push('Guidance 0 ignores the class, but only between the two t below.');
-    if (now.skip !== 1) s.push(`Skip guidance pushes away from the same network ${models[now.model].weaker}.`);
+    if (now.skip !== 1 && models[now.model].weaker) s.push(`Skip guidance pushes away from the same network ${models[now.model].weaker}.`);
     if (now.steps < 8 && now.sampler === 'ddpm') s.push('DDPM needs many steps; Heun or DPM-Solver++ do with few.');
     hint.textContent = s.join(' ');
   }
