@@ -201,7 +201,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 
 ![the loss of the transformer's last {len(runs)} parts (a dotted line between them), by step and by timestep](curves.png)
 
-(The logs of the autoencoder and of the transformer's first part were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training.)
+(The logs of the autoencoder and of the transformer's first part were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training. Parts that draw other kinds and timesteps more often have other losses, so heights compare within a part only.)
 
 ![100 samples, not chosen: seeds in order, ten per kind](samples.png)
 
@@ -210,7 +210,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Autoencoder**, on {v['n']:,} avatars it has not seen (test split, mode of the latent): PSNR {v['psnr']:.2f} dB, LPIPS (AlexNet) {v['lpips_alex']:.4f}.
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
-- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} % (a small kissing mouth comes apart there). Guided by the label alone it would be {100 * e['guided_by_label_only']:.0f} %. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}: the faults arise above t = 500.
+- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} % (a small kissing mouth comes apart there). Guided by the label alone it would be {100 * e['guided_by_label_only']:.0f} %. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}. (The count does not see eyes of unlike size.)
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
