@@ -112,6 +112,7 @@ def steps(self: Pipeline,
     gens = [torch.Generator().manual_seed(mix(seed, "sampler", i)) for i in range(n)] # one for each image, as for the starting noise
     yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gens, **kw)
 
+# %% ../nbs/17_pipeline.ipynb #9ca3c058
 @patch
 @torch.no_grad()
 def decode(self: Pipeline,
@@ -226,7 +227,7 @@ def guidance_arguments(
     if p.skip_blocks and p.skip_interval: out["skip_interval"] = tuple(p.skip_interval)
     return out
 
-
+# %% ../nbs/17_pipeline.ipynb #fad66aeb
 def load_run(
     cfg: Config, # its task_name says where, its names say what
     device: str | torch.device | None = None, # None: the best there is
