@@ -72,6 +72,7 @@ class DitParams(Section):
     timestep_emb_dim: Optional[AtLeast1] = None # width of the sinusoids before the timestep's MLP; None: 256
     mlp_ratio: PositiveFloat = 4.0 # hidden width of each MLP, as a multiple of hidden_size
     conditional: bool = False # use the data set's classes
+    attributes: bool = False # beside them, the data set's attributes (the parts of an avatar)
     class_dropout_prob: Share = 0.1 # share of labels dropped, for guidance
     learn_sigma: bool = False # predict each step's variance too; only the ddpm sampler uses it
     conditioning: Literal["adaln_zero", "adaln", "cross_attention", "in_context"] = "adaln_zero" # how blocks are told time and class, see 05_blocks
@@ -255,6 +256,7 @@ def check_config(
     if (size // f) % d.patch_size: raise DitEduError(f"dit_params.patch_size {d.patch_size} in {source} does not divide the latent, {size // f} wide; choose a divisor")
     if p.target == "flow" and p.schedule != "flow": raise DitEduError(f"diffusion_params.target flow in {source} needs schedule flow, not {p.schedule}")
     if p.schedule not in ("cosine", "flow") and not 0 < p.beta_start <= p.beta_end < 1: raise DitEduError(f"diffusion_params.beta_start {p.beta_start} and beta_end {p.beta_end} in {source} are variances; they should rise between 0 and 1")
+    if d.attributes and not d.conditional: raise DitEduError(f"dit_params.attributes in {source} needs dit_params.conditional; set both, or neither")
     if d.conditional and not d.class_dropout_prob and p.guidance_scale != 1: raise DitEduError(f"diffusion_params.guidance_scale {p.guidance_scale} in {source} needs dit_params.class_dropout_prob above 0, to learn an answer without a label; set it, or set guidance_scale to 1")
     if p.sampling_steps is not None and not 1 <= p.sampling_steps <= p.num_timesteps: raise DitEduError(f"diffusion_params.sampling_steps {p.sampling_steps} in {source} should lie between 1 and num_timesteps {p.num_timesteps}")
     if p.skip_scale != 1 and not p.skip_blocks: raise DitEduError(f"diffusion_params.skip_scale {p.skip_scale} in {source} needs skip_blocks, the blocks to leave out; give some, for example [{d.num_layers // 3}], or set skip_scale to 1")

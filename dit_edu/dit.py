@@ -54,12 +54,13 @@ class DiT(nn.Module):
         conditioning: str = 'adaln_zero', # how blocks are told time and class, a name in BLOCKS
         grad_checkpointing: bool = False, # recompute blocks in backward: less memory, about a third more time
         freq_dim: int = 256, # sines and cosines that describe a timestep, before its MLP
+        num_attributes: int = 0, # parts that an image may have beside its class, see LabelEmbedder
     ):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ('self', '__class__')}
         if conditioning not in BLOCKS: _nearest('conditioning', conditioning, list(BLOCKS))
         h, w = (input_size, input_size) if isinstance(input_size, int) else input_size
-        self.patch_size, self.in_channels, self.num_classes = patch_size, in_channels, num_classes
+        self.patch_size, self.in_channels, self.num_classes, self.num_attributes = patch_size, in_channels, num_classes, num_attributes
         self.null_label = num_classes if class_dropout_prob > 0 or not num_classes else None
         self.learn_sigma, self.grad_checkpointing = learn_sigma, grad_checkpointing
         self.out_channels = in_channels * (2 if learn_sigma else 1)
@@ -67,7 +68,7 @@ class DiT(nn.Module):
 
         self.x_embedder = PatchEmbed(patch_size, in_channels, hidden_size)
         self.t_embedder = TimestepEmbedder(hidden_size, freq_dim)
-        self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob) if num_classes else None
+        self.y_embedder = LabelEmbedder(num_classes, hidden_size, class_dropout_prob, num_attributes) if num_classes else None
         pos = sincos_2d(hidden_size, *self.grid)[None].to(self.x_embedder.proj.weight.device)
         self.register_buffer('pos_embed', pos) # fixed, never trained
         block = BLOCKS[conditioning]
@@ -109,7 +110,7 @@ def positions(
 def condition(
     self: DiT,
     t: torch.Tensor, # timesteps, (b,), int or float
-    y: torch.Tensor | None = None, # labels, (b,); None for no label
+    y: torch.Tensor | None = None, # labels, (b,) or (b, 1+k) with attributes; None for no label
     drop: torch.Tensor | None = None, # True hides that label, (b,), bool; None draws it in training
 ) -> torch.Tensor: # one vector (b, d) for adaLN, else tokens (b, 2, d): time, then label
     "What the blocks are told: time and class."
@@ -119,7 +120,7 @@ def condition(
         if self.null_label is None:
             raise DitEduError("this DiT has no null label, because class_dropout_prob is 0: pass y, or build it with class_dropout_prob > 0.")
         y = torch.full(t.shape, self.null_label, device=t.device)
-    if y.shape != t.shape: raise DitEduError(f"this DiT got labels of shape {tuple(y.shape)} for {len(t)} images; give one for each.")
+    if y.shape[:1] != t.shape or y.ndim > 1 + bool(self.num_attributes): raise DitEduError(f"this DiT got labels of shape {tuple(y.shape)} for {len(t)} images; give one for each.")
     y_emb = self.y_embedder(y, drop)
     return t_emb + y_emb if self.context == 'vector' else torch.stack([t_emb, y_emb], dim=1)
 
@@ -129,7 +130,7 @@ def forward(
     self: DiT,
     x: torch.Tensor, # noisy latents, (b, in_channels, h, w); the patch size divides h and w
     t: torch.Tensor, # timesteps, (b,), int or float
-    y: torch.Tensor | None = None, # labels, (b,), int; None or num_classes for no label
+    y: torch.Tensor | None = None, # labels, (b,), int; None or num_classes for no label; (b, 1+k) with attributes
     drop: torch.Tensor | None = None, # True hides that label, (b,), bool; None draws it in training
     skip: tuple[int, ...] = (), # blocks to leave out, 0 … depth-1; the weaker network that guidance can push away from
 ) -> torch.Tensor: # the prediction, (b, out_channels, h, w)

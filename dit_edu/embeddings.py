@@ -88,28 +88,33 @@ class TimestepEmbedder(nn.Module):
 
 # %% ../nbs/03_embeddings.ipynb #f1d901c4
 class LabelEmbedder(nn.Module):
-    "A table with one learned vector per class, and one more that means no label."
+    "A table with one learned vector per class, one that means no label, and one for each attribute."
     def __init__(
         self,
         num_classes: int, # number of classes
         dim: int, # width of the network
         dropout_prob: float, # how often a label is hidden in training; 0 for no null row
+        num_attributes: int = 0, # parts that an image of a class may have, such as round eyes; their rows come last
     ):
         super().__init__()
-        self.num_classes, self.dropout_prob = num_classes, dropout_prob
-        self.embedding_table = nn.Embedding(num_classes + (dropout_prob > 0), dim)
+        self.num_classes, self.dropout_prob, self.num_attributes = num_classes, dropout_prob, num_attributes
+        self.embedding_table = nn.Embedding(num_classes + (dropout_prob > 0) + num_attributes, dim)
         nn.init.normal_(self.embedding_table.weight, std=0.02)
 
     def forward(
         self,
-        y: torch.Tensor, # labels, (b,), int; num_classes is the null label
-        drop: torch.Tensor | None = None, # True hides that label, (b,), bool; None draws it in training
-    ) -> torch.Tensor: # embeddings, (b, d)
+        y: torch.Tensor, # labels, (b,), int; num_classes is the null label; (b, 1+k): then up to k attributes, -1 where there is none
+        drop: torch.Tensor | None = None, # True hides that label and its attributes, (b,), bool; None draws it in training
+    ) -> torch.Tensor: # embeddings, (b, d): the label's vector plus those of its attributes
         "Look each label up, after hiding some of them."
         if y.is_floating_point() or y.dtype == torch.bool: raise DitEduError(f"labels must be whole numbers, not {y.dtype}; pass y.long().")
-        y, rows = y.long(), self.embedding_table.num_embeddings
-        if type(y) is torch.Tensor and y.device.type == 'cpu' and len(y) and not torch.compiler.is_compiling() and not 0 <= y.min() <= y.max() < rows: # on a GPU the check would cost a wait; fake tensors have no values
-            raise DitEduError(f"labels lie from 0 to {rows - 1}{' (which means no label)' if rows > self.num_classes else ''}, not {y.tolist()[:8]}.")
+        y, rows = y.long(), self.num_classes + (self.dropout_prob > 0)
+        y, parts = (y, None) if y.ndim == 1 else (y[:, 0], y[:, 1:])
+        if type(y) is torch.Tensor and y.device.type == 'cpu' and len(y) and not torch.compiler.is_compiling(): # on a GPU the check would cost a wait; fake tensors have no values
+            if not 0 <= y.min() <= y.max() < rows:
+                raise DitEduError(f"labels lie from 0 to {rows - 1}{' (which means no label)' if rows > self.num_classes else ''}, not {y.tolist()[:8]}.")
+            if parts is not None and parts.numel() and not -1 <= parts.min() <= parts.max() < self.num_attributes:
+                raise DitEduError(f"attributes lie from 0 to {self.num_attributes - 1}, or are -1 for none, not {parts[0].tolist()[:8]}." if self.num_attributes else "this LabelEmbedder knows no attributes; pass labels of shape (b,).")
         if drop is None and self.training and self.dropout_prob > 0:
             drop = torch.rand(len(y), device=y.device) < self.dropout_prob
         if drop is not None:
@@ -117,4 +122,8 @@ class LabelEmbedder(nn.Module):
                 raise DitEduError("this LabelEmbedder has no null label to put in place of a dropped one; "
                                   "make it with dropout_prob > 0.")
             y = torch.where(drop, self.num_classes, y)
-        return self.embedding_table(y)
+            if parts is not None: parts = torch.where(drop[:, None], -1, parts)
+        out = self.embedding_table(y)
+        if parts is None: return out
+        vectors = self.embedding_table(rows + parts.clamp(min=0))
+        return out + (vectors * (parts >= 0).unsqueeze(-1)).sum(1)

@@ -28,16 +28,19 @@ def _check_labels(model, y, scale):
         raise DitEduError("This model always saw its labels (class_dropout_prob was 0), so it has no answer without one to guide away from: use guidance scale 1.")
     if y is None or model.num_classes == 0: return None
     y, null = torch.as_tensor(y), model.null_label
-    if y.ndim > 1: raise DitEduError(f"Labels are one number for each image, not {tuple(y.shape)}: use y.flatten().")
+    known = getattr(model, 'num_attributes', 0)
+    if y.ndim > 1 + (known > 0): raise DitEduError(f"Labels are one number for each image, not {tuple(y.shape)}: use y.flatten().")
+    y, parts = (y, None) if y.ndim < 2 else (y[:, 0], y)
+    if parts is not None and (parts[:, 1:] >= known).any(): raise DitEduError(f"Attributes are whole numbers from 0 to {known - 1}, or -1 for none, not {parts[:, 1:].max().item()}.")
     if y.is_floating_point() or y.dtype == torch.bool or y.min() < 0 or y.max() > (model.num_classes - 1 if null is None else null):
         raise DitEduError(f"Labels must be whole numbers from 0 to {model.num_classes - 1}"
                           + ("" if null is None else f" ({null} means no label)") + f", not {y.tolist()}.")
-    return y.long()
+    return (y if parts is None else parts).long()
 
 # %% ../nbs/10_guidance.ipynb #a0c46103
 def guided(
     model, # network in eval mode (in train mode it hides labels by chance), called as model(x, t, y), with .num_classes and .null_label
-    y, # the labels to ask for, (b,) ints, or one int for all; None asks for nothing
+    y, # the labels to ask for, (b,) ints, or one int for all, or (b, 1+k) with attributes; None asks for nothing
     scale: float = 1., # guidance scale s: 1 is neutral, 0 ignores the label
     interval: tuple = None, # (t_low, t_high), both included, where guidance acts; None is everywhere
     weak = None, # a weaker network, called as model is, to push away from too (see below)
@@ -50,11 +53,12 @@ def guided(
     def call(x, t):
         b, c = x.shape[:2]
         ts = torch.as_tensor(t, device=x.device).expand(b)
-        if y is not None and y.numel() not in (1, b): raise DitEduError(f"{len(y)} labels for {b} images; give one for all or one for each.")
-        ys = None if y is None else y.to(x.device).expand(b)
+        if y is not None and y.ndim and len(y) not in (1, b): raise DitEduError(f"{len(y)} labels for {b} images; give one for all or one for each.")
+        ys = None if y is None else y.to(x.device).expand(b, *y.shape[1:])
         if y is None or scale == 1 or not _inside(t, interval): out = answer = _ask(model, x, ts, ys)
         else:
-            null = torch.full_like(ys, model.null_label)
+            null = torch.full_like(ys, -1) # no attributes
+            null[(..., 0) if ys.ndim > 1 else ...] = model.null_label
             cond, uncond = model(torch.cat([x, x]), torch.cat([ts, ts]), torch.cat([ys, null])).chunk(2)
             answer, ys = (cond, ys) if scale else (uncond, null)
             # a learned variance rides in the channels after the first c: it is left as the label says, or as none does at scale 0

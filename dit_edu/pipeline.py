@@ -10,6 +10,7 @@ __all__ = ['SHIPPED', 'start_noise', 'Pipeline', 'pick_steps', 'x0_strip', 'save
 import json
 from importlib.resources import files
 from pathlib import Path
+import numpy as np
 import torch
 from fastcore.basics import patch
 from PIL import Image
@@ -43,9 +44,10 @@ class Pipeline:
         latent_shape: tuple, # (c, h, w) of one latent
         classes: list[str] = (), # names, in label order
         defaults: dict | None = None, # sampler, steps and guidance that suit this model, as steps takes them
+        attributes: dict | None = None, # table {class: {part: {value: share}}} of what the network may be told beside the class
     ):
         self.dit, self.vae, self.diffusion = dit.eval(), vae and vae.eval(), diffusion
-        self.latent_shape, self.classes, self.defaults = tuple(latent_shape), list(classes), dict(defaults or {})
+        self.latent_shape, self.classes, self.defaults, self.attributes = tuple(latent_shape), list(classes), dict(defaults or {}), attributes or {}
         self.device = next((p.device for p in dit.parameters()), torch.device("cpu"))
 
     def to(self,
@@ -59,11 +61,11 @@ class Pipeline:
 # %% ../nbs/17_pipeline.ipynb #6974e167
 @patch
 def labels(self: Pipeline,
-    y, # None, a class number, a class name, or a list of them
+    y, # None, a class number, a class name, or a list of them; what tell gave is left as it is
     n: int, # images
 ) -> torch.Tensor | None: # (n,) or None for no label
     "Turn what a person writes into labels."
-    if y is None: return None
+    if y is None or getattr(y, "ndim", 1) == 2: return y
     if not self.dit.num_classes: raise DitEduError("this model is unconditional: it knows no classes; leave y out")
     known = {name: i for i, name in enumerate(self.classes)}
     plain = lambda v: v.tolist() if hasattr(v, "tolist") else v # of a tensor, an array or a number of NumPy
@@ -75,6 +77,48 @@ def labels(self: Pipeline,
         out.append(v)
     if len(out) not in (1, n): raise DitEduError(f"{len(out)} labels for {n} images; give one for all or one for each")
     return torch.tensor(out * (n // len(out)), device=self.device)
+
+# %% ../nbs/17_pipeline.ipynb #83edef59
+@patch
+def tell(self: Pipeline,
+    labels: torch.Tensor | None, # (n,), from labels
+    attributes=None, # None: drawn as the data has them; {part: value}, or a list of such: those, and the rest drawn; False: none
+    seed: int = 0, # of the draw
+) -> torch.Tensor | None: # (n, 1+k): the label, then the numbers of its attributes, -1 for none; (n,) for a network that knows no attributes
+    "Beside its class, tell the network which attributes each image shall have."
+    if attributes and not self.attributes: raise DitEduError("this model was trained without attributes; leave them out")
+    if attributes and labels is None: raise DitEduError("attributes belong to a class; give one")
+    if labels is None or labels.ndim == 2 or not self.attributes or attributes is False: return labels
+    wanted = attributes if isinstance(attributes, (list, tuple)) else [attributes] * len(labels)
+    if len(wanted) != len(labels): raise DitEduError(f"{len(wanted)} sets of attributes for {len(labels)} images; give one for all or one for each")
+    rows = [self._draw_attributes(c, w or {}, mix(seed, "attributes", i)) for i, (c, w) in enumerate(zip(labels.tolist(), wanted))]
+    k = max(map(len, rows))
+    return torch.tensor([[c, *row, *[-1] * (k - len(row))] for c, row in zip(labels.tolist(), rows)], device=labels.device)
+
+@patch
+def _draw_attributes(self: Pipeline, label, wanted, seed):
+    name = self.classes[label] if label < len(self.classes) else None # the null label has no attributes
+    parts, first, out = self.attributes.get(name, {}), 0, []
+    for part in wanted:
+        if part not in parts: raise DitEduError(f"{name or 'no class'} has no part {part!r}" + (f"; its parts are {', '.join(parts)}" if parts else "; leave it out"))
+    for c, known in self.attributes.items(): # the numbers count through the whole table
+        for part, values in known.items():
+            if c == name:
+                u = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, part))).item() # one stream for each: asking for one leaves the others as they were
+                value = wanted[part] if part in wanted else next((v for v, edge in zip(values, np.cumsum([*values.values()])) if u < edge), None)
+                if value in values: out.append(first + list(values).index(value))
+                elif value not in (None, "none"): raise DitEduError(f"{part} of {name} cannot be {value!r}; choose of {', '.join(values)}, or none")
+            first += len(values)
+    return out
+
+@patch
+def told(self: Pipeline,
+    y: torch.Tensor, # (n, 1+k), from tell
+) -> list[dict]: # {part: value} for each image
+    "The attributes in words."
+    words = [(part, v) for parts in self.attributes.values() for part, values in parts.items() for v in values]
+    return [dict(words[i] for i in row[1:] if i >= 0) for row in y.tolist()] if y.ndim == 2 else [{} for _ in y]
+
 
 # %% ../nbs/17_pipeline.ipynb #d7f7f2ca
 @patch
@@ -95,6 +139,7 @@ def denoiser(self: Pipeline,
 def steps(self: Pipeline,
     n: int = 4, # images
     y=None, # see labels; None: no label
+    attributes=None, # see tell; None: drawn as the data has them, from the seed
     steps: int = 50, # timesteps to visit, 1 … T
     sampler: str = "ddim", # a key of SAMPLERS
     guidance_scale: float = 1.0, # 1 is neutral
@@ -108,6 +153,7 @@ def steps(self: Pipeline,
     "Yield a Step for each timestep, with t, xt, x0 and eps (latents); the last x0 is the finished latent."
     if n < 1: raise DitEduError(f"{n} images cannot be sampled; ask for 1 or more")
     x = start_noise(n, self.latent_shape, seed).to(self.device)
+    y = self.tell(self.labels(y, n), attributes, seed)
     denoise = self.denoiser(n, y, guidance_scale, interval, skip_blocks, skip_scale, skip_interval)
     gens = [torch.Generator().manual_seed(mix(seed, "sampler", i)) for i in range(n)] # one for each image, as for the starting noise
     yield from run_sampler(sampler, denoise, x, self.diffusion.schedule, steps=steps, generator=gens, **kw)
@@ -249,7 +295,7 @@ def load_run(
     defaults = dict(sampler=p.sampler, steps=p.sampling_steps or p.num_timesteps, **guidance_arguments(p, bool(dit.num_classes)))
     size = dit.config["input_size"]
     shape = (dit.config["in_channels"], *((size, size) if isinstance(size, int) else size))
-    return Pipeline(dit, vae, build_diffusion(cfg), shape, meta.get("classes", ()), defaults).to(device or default_device())
+    return Pipeline(dit, vae, build_diffusion(cfg), shape, meta.get("classes", ()), defaults, meta.get("attributes")).to(device or default_device())
 
 # %% ../nbs/17_pipeline.ipynb #208df22c
 SHIPPED = Path(str(files("dit_edu")))/"pretrained" # the model that comes with the package
