@@ -72,6 +72,7 @@ def sample_command(
     overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
     seed: int = typer.Option(0, help="Of the starting noise."), # of the starting noise
     label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."), # classes by number or name, with commas; None: all in turn
+    attribute: Optional[List[str]] = typer.Option(None, help="part=value, such as eyes=variant03; may be repeated. Parts not named are drawn."), # part=value, any number of them
     out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."), # folder for the pictures; None: samples, in the run's folder or else here
 ):
     "Sample, and save the x0 prediction at every timestep."
@@ -83,7 +84,7 @@ def sample_command(
         cfg.train_params.task_name = str(SHIPPED)
     pipe, n = load_run(cfg), cfg.train_params.num_samples
     folder = out or (Path(cfg.train_params.task_name)/"samples" if config else Path("samples"))
-    last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), seed=seed, **pipe.defaults)
+    last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), attributes=_attributes(attribute), seed=seed, **pipe.defaults)
     print(f"finished images: {last}; x0 predictions beside it; x_t above x0: {folder/'x0_strip.png'}")
 
 
@@ -92,6 +93,12 @@ def _labels(pipe, label, n):
     asked = [_class(pipe, v.strip()) for v in label.split(",")] if label else list(range(pipe.dit.num_classes))
     if label and len(asked) > n: _refuse(f"--class names {len(asked)} classes for {n} image{'s' * (n > 1)}; add train_params.num_samples={len(asked)} or more")
     return [asked[i * len(asked) // n] for i in range(n)]
+
+
+def _attributes(pairs):
+    for text in pairs or []:
+        if not all(text.partition("=")): _refuse(f"--attribute {text!r} is not of the form part=value; write for example --attribute eyes=variant03")
+    return dict(text.split("=", 1) for text in pairs or []) or None
 
 
 def _class(pipe, text): # a name is a name, even if it is made of digits

@@ -187,6 +187,7 @@ def number_attributes(
         for part, value in parts.items(): counts[c][part][str(value)] += 1
     table = {c: {part: {v: round(n / total[c], 4) for v, n in sorted(seen.items())} for part, seen in sorted(parts.items())
                  if max(seen.values()) < total[c]} for c, parts in sorted(counts.items())} # what all of them have tells nothing
+    table = {c: parts for c, parts in table.items() if parts}
     place = {key: i for i, key in enumerate((c, part, v) for c in table for part in table[c] for v in table[c][part])}
     rows = [[place[c, part, str(v)] for part, v in parts.items() if (c, part, str(v)) in place] for c, parts in zip(classes, said)]
     numbers = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int16)

@@ -201,15 +201,17 @@ def _hw(dit):
 def start_from(
     dit: DiT, # gets the weights
     path: str | Path, # of a trained transformer
-    facts: dict, # of the training to come: vae, classes and diffusion are compared
+    facts: dict, # of the training to come: vae, classes, diffusion and attributes are compared
 ):
-    "Begin with the weights of a trained transformer, if it read the same latents and labels and predicted the same target."
+    "Begin with the weights of a trained transformer, if it read the same latents and labels and predicted the same target; what attributes mean may still be to learn."
     state, meta = load_weights(path)
     says = dict(vae="the latents of another autoencoder", classes=f"the classes {meta.get('classes')}", diffusion=f"the diffusion {meta.get('diffusion')}")
     for k, words in says.items():
         if meta.get(k, facts[k]) != facts[k]: raise DitEduError(f"{path} was trained on {words}; train_params.dit_start_from needs a transformer that was trained on the same, leave it out or name another")
-    rows, known = "y_embedder.embedding_table.weight", meta.get("config", {}).get("num_attributes", 0)
-    if dit.num_attributes and not known and rows in state: # vectors of zeros change nothing: the same network, which can now learn them
+    rows, names = "y_embedder.embedding_table.weight", lambda table: {c: {part: list(v) for part, v in parts.items()} for c, parts in table.items()}
+    if "attributes" in meta and names(meta["attributes"]) != names(facts.get("attributes", {})):
+        raise DitEduError(f"{path} was told of {'other attributes' if facts.get('attributes') else 'attributes'}; " + ("take the same data, or name another transformer in train_params.dit_start_from" if facts.get("attributes") else "set dit_params.attributes=true, or name another in train_params.dit_start_from"))
+    if dit.num_attributes and "attributes" not in meta and rows in state: # vectors of zeros change nothing: the same network, which can now learn them
         state[rows] = torch.cat([state[rows], torch.zeros(dit.num_attributes, state[rows].shape[1])])
     try: dit.load_state_dict(state)
     except DitEduError as e: raise DitEduError(f"train_params.dit_start_from, {path}, does not fit: {e}") from None

@@ -80,8 +80,8 @@ class AttentionExplorer(Widget):
     ):
         self.pipe = pipe = pipe or load_pretrained()
         if not all(hasattr(getattr(b, "attn", None), "maps") for b in pipe.dit.blocks): raise DitEduError("AttentionExplorer needs blocks with self-attention of dit_edu.attention")
-        self.y = pipe.labels(y, 1) if pipe.dit.num_classes else None
-        self.steps = list(pipe.steps(1, y=None if self.y is None else self.y.tolist(), steps=steps, sampler="euler" if pipe.diffusion.schedule.is_flow else "ddim", seed=seed,
+        self.y = pipe.tell(pipe.labels(y, 1), seed=seed) if pipe.dit.num_classes else None
+        self.steps = list(pipe.steps(1, y=self.y, steps=steps, sampler="euler" if pipe.diffusion.schedule.is_flow else "ddim", seed=seed,
                                      guidance_scale=1. if self.y is None else pipe.defaults.get("guidance_scale", 1.)))
         self.each_head, self.made = heads, {}
         grid = [s // pipe.dit.patch_size for s in pipe.latent_shape[1:]]

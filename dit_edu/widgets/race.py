@@ -45,7 +45,7 @@ def race(
 ):
     "Yield (sampler, steps, calls, latent) after each run, None after each step; the long run's sampler is None."
     counted = Counted(pipe.dit).eval()
-    lane = Pipeline(counted, pipe.vae, pipe.diffusion, pipe.latent_shape, pipe.classes, pipe.defaults)
+    lane = Pipeline(counted, pipe.vae, pipe.diffusion, pipe.latent_shape, pipe.classes, pipe.defaults, pipe.attributes)
     order = [(name, k) for k in steps for name in samplers]
     order.insert(len(samplers), (None, long)) # the shortest runs first, so that there is something to see
     for name, k in order:
