@@ -26,7 +26,7 @@ def weaker(
 
 def steps_arguments(
     pipe: Pipeline, # says how many timesteps and classes there are
-    settings: dict, # y (a class number, mixed or none), seed, n, steps, sampler, scale, low and high (timesteps), skip
+    settings: dict, # y (a class number, mixed or none), attributes ({part: value}, of that class), seed, n, steps, sampler, scale, low and high (timesteps), skip
 ) -> dict: # for Pipeline.steps
     "Settings of the demo as arguments of a sampling."
     s, T = dict(settings), pipe.diffusion.schedule.T
@@ -40,6 +40,7 @@ def steps_arguments(
     if skip != 1 and (weak := weaker(pipe)): out |= weak | dict(skip_scale=skip)
     if not pipe.dit.num_classes or s["y"] == "none": return out
     y = [i % pipe.dit.num_classes for i in range(n)] if s["y"] == "mixed" else s["y"]
+    if s["y"] != "mixed" and s.get("attributes"): out["attributes"] = s["attributes"]
     return {**out, "y": y, "guidance_scale": float(s["scale"]), "interval": (int(s["low"]), int(s["high"]))}
 
 # %% ../../nbs/widgets/demo.ipynb #6f5d3ba9
@@ -61,14 +62,16 @@ def columns(
 # %% ../../nbs/widgets/demo.ipynb #ebf044ab
 def model_facts(
     pipe: Pipeline, # one of the models to choose from
-) -> dict: # classes (their names), timesteps (how many), weaker (the copy to push away from, in words; empty if there is none), and begin: the settings that suit it
+) -> dict: # classes (their names), parts ({part: values} for each class, what may be asked for beside it), timesteps (how many), weaker (the copy to push away from, in words; empty if there is none), and begin: the settings that suit it
     "What the page needs to know of a model before anybody presses Generate."
     d, T, k = pipe.defaults, pipe.diffusion.schedule.T, pipe.dit.num_classes
     low, high = d.get("interval", (0, T - 1))
     weak, span = weaker(pipe).values() or ((), None)
     about = f"without block{'s' * (len(weak) > 1)} {', '.join(map(str, weak))}" * bool(weak) + (f", for t from {span[0]} to {min(span[1], T - 1)}" if span else "")
-    return dict(weaker=about, classes=[pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(k)], timesteps=T,
-                begin=dict(y="mixed" if k else "none", sampler=d.get("sampler", "ddim"), steps=min(d.get("steps", 25), 25, T), scale=d.get("guidance_scale", 1.), low=low, high=min(high, T - 1), skip=d.get("skip_scale", 1.)))
+    classes = [pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(k)]
+    parts = [{part: list(values) for part, values in pipe.attributes.get(c, {}).items()} for c in classes]
+    return dict(weaker=about, classes=classes, parts=parts, timesteps=T,
+                begin=dict(y="mixed" if k else "none", attributes={}, sampler=d.get("sampler", "ddim"), steps=min(d.get("steps", 25), 25, T), scale=d.get("guidance_scale", 1.), low=low, high=min(high, T - 1), skip=d.get("skip_scale", 1.)))
 
 
 class SamplingDemo(Widget):
@@ -90,7 +93,7 @@ class SamplingDemo(Widget):
         models: dict | Pipeline | None = None, # pipelines by name; None: the one that ships
         title: str = "Sampling demo", # the heading
         start: bool = True, # generate once by itself when it is first opened
-        **settings, # to begin with: model, y, seed, n, steps, sampler, scale, low, high, skip
+        **settings, # to begin with: model, y, attributes, seed, n, steps, sampler, scale, low, high, skip
     ):
         models = models or load_pretrained()
         self.pipes = models if isinstance(models, dict) else {"shipped" if len(models.classes) else "model": models}

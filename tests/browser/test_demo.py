@@ -134,6 +134,32 @@ def test_another_model_brings_its_own_classes(open_widget, pipe):
     assert widget.settings['skip'] == 1.6 and widget.settings['model'] == 'other' and widget.settings['scale'] == 1.3 and widget.progress == [1, 1]
 
 
+def test_parts_of_a_class_can_be_chosen(open_widget, pipe):
+    import copy
+    told = copy.copy(pipe); told.dit = copy.copy(pipe.dit)
+    told.attributes = {c: {'eyes': {'round': .5, 'star': .5}, 'hat': {'red': .1}} for c in ('thumbs', 'moods')}
+    told.tell = lambda labels, attributes=None, seed=0: asked.append(attributes) or labels # whatever the network knows, this is what it is asked for
+    asked = []
+    widget = SamplingDemo(told, n=1, steps=2, start=False)
+    page = open_widget(widget, wait='.dw canvas')
+    parts = page.locator('details')
+    assert not parts.is_visible() # one of each has no parts in common
+    page.get_by_label('class', exact=True).select_option('3')
+    assert parts.locator('summary').inner_text() == 'its parts (drawn)'
+    parts.locator('summary').press('Enter')
+    assert page.get_by_label('eyes').locator('option').all_inner_texts() == ['any', 'round', 'star', 'none']
+    page.get_by_label('eyes').select_option('star'); page.get_by_label('hat').select_option('none')
+    assert parts.locator('summary').inner_text() == 'its parts (2 chosen)'
+    press(page, 'Generate'); page.wait_for_selector('[data-shown^="1:"]', timeout=60_000)
+    assert asked[-1] == widget.settings['attributes'] == {'eyes': 'star', 'hat': 'none'}
+    shot(page, 'demo-parts')
+    page.get_by_label('hat').select_option('')
+    page.get_by_label('class', exact=True).select_option('5'); assert page.get_by_label('eyes').input_value() == 'star' # moods have them too
+    page.get_by_label('class', exact=True).select_option('7'); assert not parts.is_visible()
+    press(page, 'Generate'); page.wait_for_selector('[data-shown^="2:"]', timeout=60_000)
+    assert not asked[-1]
+
+
 def test_pictures_of_the_last_run_do_not_come_into_the_next(open_widget, pipe):
     widget = SamplingDemo(pipe, n=1, steps=2, start=False)
     page = open_widget(widget, wait='.dw canvas')

@@ -24,6 +24,7 @@ const STYLE = `
 .dw input[type=number], .dw select, .dw button { background: var(--soft); border: 1px solid var(--line); border-radius: 4px; padding: 3px 8px; }
 .dw select option { color: #111; background: #fff; }
 .dw button { cursor: pointer; min-width: 4.5em; }
+.dw summary { cursor: pointer; }
 .dw button:hover:not(:disabled) { background: color-mix(in srgb, currentColor 16%, transparent); }
 .dw button:disabled { opacity: .5; cursor: default; }
 .dw button.main { background: #2762b3; border-color: #2762b3; color: #fff; }
@@ -31,7 +32,7 @@ const STYLE = `
 .dw .controls { display: grid; gap: 7px; }
 .dw .controls label { display: grid; grid-template-columns: 104px minmax(90px, 170px) auto; justify-content: start; }
 .dw .controls input[type=range] { width: 100%; }
-.dw :is(input, select, button, canvas, [tabindex]):focus-visible { outline: 2px solid #3b7dd8; outline-offset: 2px; }
+.dw :is(input, select, button, summary, canvas, [tabindex]):focus-visible { outline: 2px solid #3b7dd8; outline-offset: 2px; }
 .dw progress { width: 180px; height: 12px; accent-color: #3b7dd8; }
 .dw .error { border-left: 4px solid #c4572b; padding: 2px 8px; margin: 6px 0; }
 .dw .key { display: inline-flex; align-items: center; gap: 5px; margin-right: 12px; }

@@ -2,22 +2,32 @@
 function view({ model, el }) {
   const root = frame(el, model.get('title'),
     'Each picture begins as noise and is made clean in steps. What grows below is the x0 prediction: what the network believes, at this step, that the finished picture is.');
-  const models = model.get('models'), names = Object.keys(models), now = { skip: 1, ...model.get('settings') };
+  const models = model.get('models'), names = Object.keys(models), now = { skip: 1, attributes: {}, ...model.get('settings') };
   let shown = { t: [], n: 0, cols: 0, size: [0, 0], sheets: {} }, bitmaps = {}, drawing = 0, loading = 0, field = {};
   const keep = (k, f = v => v) => v => { now[k] = f(v); hints(); };
   const hint = h('div', { class: 'caption', role: 'note' });
   const box = h('div', { class: 'controls' });
   const pick = names.length > 1 && h('div', { class: 'controls', style: 'margin-bottom: 7px' },
     choice({ label: 'model', options: names, value: now.model, oninput: v => { Object.assign(now, { model: v }, models[v].begin); build(); } }));
+  const some = h('div', { class: 'controls', style: 'margin-top: 7px' }), count = h('summary', {});
+  const parts = h('details', {}, count, some);
+  const chosen = () => { const n = Object.keys(now.attributes).length; count.textContent = `its parts (${n ? `${n} chosen` : 'drawn'})`; };
+  const ask = k => v => { now.attributes = { ...now.attributes }; if (v) now.attributes[k] = v; else delete now.attributes[k]; chosen(); };
+  const offer = () => { // what may be asked for beside the class; what is not asked for is drawn
+    const all = Object.entries((models[now.model].parts || {})[now.y] || {}), known = Object.fromEntries(all);
+    now.attributes = Object.fromEntries(Object.entries(now.attributes).filter(([k, v]) => k in known && [...known[k], 'none'].includes(v)));
+    some.replaceChildren(...all.map(([k, values]) => choice({ label: k, options: [['', 'any'], ...values, 'none'], value: now.attributes[k] ?? '', oninput: ask(k) })));
+    parts.hidden = !all.length; chosen();
+  };
   const build = () => { // what can be set depends on the model: its classes, its timesteps
     const { classes, timesteps: T } = models[now.model];
     field = fields(classes, T);
-    box.replaceChildren(...Object.values(field).filter(f => f));
-    hints();
+    box.replaceChildren(...Object.values(field).flatMap((f, i) => i ? f || [] : [f || [], parts].flat()));
+    offer(); hints();
   };
   const near = (v, k, low, high) => Math.abs(v - now[k]) < .13 || v === low && now[k] < low || v === high && now[k] > high ? now[k] : v; // what is used, not where the knob snapped
   const fields = (classes, T) => ({
-    y: !!classes.length && choice({ label: 'class', options: [['mixed', 'one of each'], ['none', 'no class'], ...classes.map((c, i) => [i, `${i} ${c}`])], value: now.y, oninput: keep('y', v => isNaN(v) ? v : +v) }),
+    y: !!classes.length && choice({ label: 'class', options: [['mixed', 'one of each'], ['none', 'no class'], ...classes.map((c, i) => [i, `${i} ${c}`])], value: now.y, oninput: v => { keep('y', v => isNaN(v) ? v : +v)(v); offer(); } }),
     seed: number({ label: 'seed', min: 0, max: 2 ** 31 - 1, value: now.seed, oninput: keep('seed') }),
     n: slider({ label: 'pictures', min: 1, max: 25, value: now.n, oninput: keep('n') }),
     steps: slider({ label: 'steps', min: 1, max: Math.min(T, 100), value: now.steps, oninput: keep('steps') }),
