@@ -1,4 +1,4 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty avatars_parts
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
@@ -18,18 +18,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scipy.ndimage import label
+from scipy.ndimage import center_of_mass, label
 
 from dit_edu.config import load_config
 from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, to_pil, write_json
-from dit_edu.data import AVATAR_CLASSES, AvatarDataset
+from dit_edu.data import AVATAR_CLASSES, AvatarDataset, count_attributes
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
 from dit_edu.pipeline import load_pretrained
 from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty"]); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty", "avatars_parts"]); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -81,23 +81,31 @@ m["classes"] = dict(classifier_on_held_out_real=class_agreement(x, real_labels, 
 print(m["classes"], flush=True)
 
 # a thumb has a body of another colour than the background, two eyes and a mouth: three black or white parts that do not touch the border
-def whole_thumb(im):
+def thumb(im): # is it whole; and are the two upper parts, the eyes, alike in size too
     x = to_01(im) * 255
     spots = [found == k for found, count in (label(mask, torch.ones(3, 3)) for mask in (x.amax(0) < 75, x.amin(0) > 185)) for k in range(1, count + 1)]
-    parts = sum(spot.sum() > 1 and not (spot[0].any() or spot[-1].any() or spot[:, 0].any() or spot[:, -1].any()) for spot in spots)
-    return parts == 3 and max((x[:, 1, c] - x[:, -3, 32]).abs().max() for c in (1, -2)) > 20
+    parts = [spot for spot in spots if spot.sum() > 1 and not (spot[0].any() or spot[-1].any() or spot[:, 0].any() or spot[:, -1].any())]
+    if len(parts) != 3 or max((x[:, 1, c] - x[:, -3, 32]).abs().max() for c in (1, -2)) <= 20: return False, False
+    one, other = sorted(spot.sum() for spot in sorted(parts, key=center_of_mass)[:2])
+    return True, bool(other < 2 * one)
 
 
-whole = lambda ims: float(np.mean([bool(whole_thumb(im)) for im in ims]))
+whole = lambda ims: dict(zip(('whole', 'like_eyes'), (float(np.mean(v)) for v in zip(*(thumb(im) for im in ims)))))
+
+
+def own(ds, indices): # labels and attributes of real avatars, as the transformer is told of them
+    parts = lambda i: pipe.attributes.get(ds.classes[ds.labels[i]], {})
+    said = [{k: v if (v := ds.attributes(i).get(k)) in parts(i)[k] else "none" for k in parts(i)} for i in indices]
+    return pipe.tell(torch.tensor([int(ds.labels[i]) for i in indices]), said)
 
 
 @torch.no_grad()
-def from_real(thumbs, t0): # noise real thumbs up to about t0, and sample from there as shipped
+def from_real(thumbs, y, t0): # noise real thumbs up to about t0, and sample from there as shipped
     schedule, kw = pipe.diffusion.schedule, pipe.defaults
     ts = [t for t in make_timesteps(schedule.T, kw["steps"]) if t <= t0]
     z, g = pipe.vae.encode(thumbs).mode(), torch.Generator().manual_seed(0)
     x = schedule.alpha[ts[0]].float() * z + schedule.sigma[ts[0]].float() * torch.randn(z.shape, generator=g)
-    denoise = pipe.denoiser(len(z), 3, **{k: v for k, v in kw.items() if k not in ("sampler", "steps")})
+    denoise = pipe.denoiser(len(z), y, **{k: v for k, v in kw.items() if k not in ("sampler", "steps")})
     for step in SAMPLERS[kw["sampler"]](denoise, x, schedule, ts, generator=g): pass
     return ts[0], pipe.decode(step.x0) * 2 - 1
 
@@ -111,8 +119,30 @@ held = AvatarDataset(max(2 * n, 2000), 64, split="test") # 200 of each kind at l
 real = pick(held, 2 * n); a, b = real[:n], real[n:]
 thumbs = a[3::10][:200]
 m["whole_thumbs"] = dict(n=n // 10, samples=whole(samples[3::10]), held_out_real=whole(a[3::10]), n_partial=len(thumbs), reconstructed=whole(reconstruct(thumbs)), guided_by_label_only=whole(by_label_only(n // 10)),
-                         from_real_noised_to={t: whole(ims) for t, ims in (from_real(thumbs, t0) for t0 in (500, 800, 900))})
+                         from_real_noised_to={t: whole(ims) for t, ims in (from_real(thumbs, own(held, range(3, 10 * len(thumbs), 10)), t0) for t0 in (500, 800, 900))})
 print(m["whole_thumbs"], flush=True)
+
+# are the parts those that were asked for? classifiers of one part each, trained on real avatars
+class Part(torch.utils.data.Dataset):
+    def __init__(self, ds, kind, part, images=None, said=None): # the avatars of one kind; images and words may be those of samples
+        self.classes = [*pipe.attributes[kind][part], "none"]
+        which = range(AVATAR_CLASSES.index(kind), len(ds if images is None else images), 10)
+        words = (ds.attributes(i) for i in which) if said is None else (said[i] for i in which)
+        self.labels = [self.classes.index(v if (v := w.get(part)) in self.classes else "none") for w in words]
+        self.picture = lambda j: ds[which[j]]["image"] if images is None else images[which[j]]
+    def __len__(self): return len(self.labels)
+    def __getitem__(self, j): return dict(image=self.picture(j), label=self.labels[j])
+    def agreement(self, classifier): return class_agreement(torch.stack([self.picture(j) for j in range(len(self))]), torch.tensor(self.labels), classifier)
+
+
+m["parts"] = {}
+if pipe.attributes:
+    asked, many = [w for k in range(0, n, 50) for w in pipe.told(pipe.tell(labels[k:k + 50], seed=k))], AvatarDataset(80000, 64)
+    for kind, part in (("thumbs", "eyes"), ("thumbs", "mouth"), ("moods", "mouth"), ("planets", "surface"), ("landscape", "orb"), ("voxel-bot", "top")):
+        judge = train_classifier(Part(many, kind, part), steps=400)
+        m["parts"][f"{kind}: {part}"] = dict(held_out_real=Part(held, kind, part, real[:n]).agreement(judge), reconstructed=Part(held, kind, part, torch.cat([reconstruct(real[k:k + 500]) for k in range(0, n, 500)])).agreement(judge),
+                                             samples=Part(None, kind, part, samples, asked).agreement(judge))
+        print(kind, part, m["parts"][f"{kind}: {part}"], flush=True)
 feats = {k: alexnet_features(v, device="cpu") for k, v in dict(a=a, b=b, samples=samples, recon=reconstruct(b), blur=blur(b)).items()}
 fd = {k: frechet_distance(feats["a"], feats[k]) for k in ("b", "samples", "recon", "blur")}
 m["frechet_alexnet"] = dict(n=n, floor_two_real_sets=fd["b"], samples=fd["samples"], vae_reconstructions=fd["recon"], blur_1px=fd["blur"], ratio_samples_to_blur=fd["samples"] / fd["blur"],
@@ -123,7 +153,8 @@ print(m["frechet_alexnet"], flush=True)
 @torch.no_grad()
 def flow_loss(ds, k, n=200):
     z, g = torch.cat([pipe.vae.encode(torch.stack([ds[10 * i + k]["image"] for i in range(b, b + 50)])).mode() for b in range(0, n, 50)]), torch.Generator().manual_seed(0)
-    return torch.cat([pipe.diffusion.loss(pipe.dit, z, torch.full((n,), k), t=torch.randint(0, 1000, (n,), generator=g), generator=g)[0] for _ in range(3)]).mean().item()
+    y = own(ds, range(k, 10 * n, 10))
+    return torch.cat([pipe.diffusion.loss(pipe.dit, z, y, t=torch.randint(0, 1000, (n,), generator=g), generator=g)[0] for _ in range(3)]).mean().item()
 
 
 train = AvatarDataset(10000, 64)
@@ -137,7 +168,7 @@ logs = [read_log(r/"dit_log.jsonl") for r in runs]
 for run, log in zip(runs, logs):
     cfg = load_config(run/"dit_config.yaml"); how = cfg.train_params
     parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
-                      timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, max_steps=how.dit_max_steps,
+                      timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, attributes=cfg.dit_params.attributes, max_steps=how.dit_max_steps,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 m["training"] = dict(vae=before["vae"], dit=parts)
 
@@ -165,7 +196,7 @@ write_json(here/"metrics.json", m)
 # the commands of every part after the first, each beginning with what the part before exported
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
-extras = lambda part: (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
+extras = lambda part: "dit_params.attributes=true " * part.get("attributes", False) + (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
 further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
@@ -174,6 +205,7 @@ python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', 
 """ for part, start, end in zip(parts[1:], exported, exported[1:]))
 v, c, f, s, d, t, o, e = (m[k] for k in ("vae", "classes", "frechet_alexnet", "speed", "near_copies", "training", "loss", "whole_thumbs"))
 rows = "\n".join(f"| {k} | {v['per_class'][k]['psnr']:.1f} | {v['per_class'][k]['lpips_alex']:.4f} | {100 * c['per_class'][k]:.1f} % | {f['per_class'][k]:.1f} | {o['per_class'][k]['trained_on']:.3f} / {o['per_class'][k]['unseen']:.3f} |" for k in AVATAR_CLASSES)
+both = lambda q: f"{100 * q['whole']:.0f} % ({100 * q['like_eyes']:.0f} %)"
 span = lambda key: "%d to %d" % pipe.defaults[key]
 (here/"README.md").write_text(f"""# The model that ships
 
@@ -210,7 +242,8 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Autoencoder**, on {v['n']:,} avatars it has not seen (test split, mode of the latent): PSNR {v['psnr']:.2f} dB, LPIPS (AlexNet) {v['lpips_alex']:.4f}.
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
-- **Thumbs**, the hardest kind: {100 * e['samples']:.0f} % of {e['n']} samples have a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth; of real ones {100 * e['held_out_real']:.0f} % do, of reconstructed ones {100 * e['reconstructed']:.0f} % (a small kissing mouth comes apart there). Guided by the label alone it would be {100 * e['guided_by_label_only']:.0f} %. Sampling that begins at real ones with noise keeps whole {', '.join(f'{100 * v:.0f} % from t = {t}' for t, v in e['from_real_noised_to'].items())}. (The count does not see eyes of unlike size.)
+- **Thumbs**, the hardest kind: {both(e['samples'])} of {e['n']} samples are whole, with a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth (in brackets: and the larger eye is less than twice the smaller); of real ones {both(e['held_out_real'])}, of reconstructed ones {both(e['reconstructed'])} (a small kissing mouth comes apart there). Guided by the label alone it would be {both(e['guided_by_label_only'])}. Sampling that begins at real ones with noise keeps whole {', '.join(f'{both(v)} from t = {t}' for t, v in e['from_real_noised_to'].items())}.
+- **Parts**: the transformer is told of {count_attributes(pipe.attributes)} parts beside the class; for each sample they were drawn as the data have them. Classifiers of one part each, trained on 8,000 real avatars of that kind, find the part that was asked for (in brackets: of held-out real ones, of reconstructed ones): {', '.join(f"{k} {100 * q['samples']:.0f} % ({100 * q['held_out_real']:.0f}, {100 * q['reconstructed']:.0f})" for k, q in m['parts'].items())}.
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
