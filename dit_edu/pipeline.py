@@ -7,7 +7,7 @@ __all__ = ['SHIPPED', 'start_noise', 'Pipeline', 'pick_steps', 'x0_strip', 'save
            'diffusion_facts', 'guidance_arguments', 'load_run', 'load_pretrained', 'export_run']
 
 # %% ../nbs/17_pipeline.ipynb #7de894ef
-import json
+import json, re
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from PIL import Image
 from .core import DitEduError, atomic_write, default_device, image_grid, load_weights, save_image, save_weights, state_hash, to_01, to_pil
 from .config import Config, load_config, save_config
+from .data import MOVES
 from .diffusion import Diffusion
 from .dit import DiT
 from .guidance import guided_denoiser, without_blocks
@@ -98,14 +99,17 @@ def tell(self: Pipeline,
 @patch
 def _draw_attributes(self: Pipeline, label, wanted, seed):
     name = self.classes[label] if label < len(self.classes) else None # the null label has no attributes
-    parts, first, out = self.attributes.get(name, {}), 0, []
+    parts, first, out, drawn = self.attributes.get(name, {}), 0, [], {}
     for part in wanted:
         if part not in parts: raise DitEduError(f"{name or 'no class'} has no part {part!r}" + (f"; its parts are {', '.join(parts)}" if parts else "; leave it out"))
     for c, known in self.attributes.items(): # the numbers count through the whole table
         for part, values in known.items():
             if c == name:
-                u = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, part))).item() # one stream for each: asking for one leaves the others as they were
-                value = wanted[part] if part in wanted else next((v for v, edge in zip(values, np.cumsum([*values.values()])) if u < edge), None)
+                edges, owner = np.cumsum([*values.values()]), re.sub(f"({'|'.join(MOVES)})$", "", part)
+                if owner == part or owner not in parts: owner, size = None, 1 # a part by itself; else it comes and goes with its owner: no place for a ring without a ring
+                else: size = edges[-1] if drawn[owner] in parts[owner] else np.inf
+                u = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, part))).item() * size # one stream for each: asking for one leaves the others as they were
+                value = drawn[part] = wanted[part] if part in wanted else next((v for v, edge in zip(values, edges) if u < edge), None)
                 if value in values: out.append(first + list(values).index(value))
                 elif value not in (None, "none"): raise DitEduError(f"{part} of {name} cannot be {value!r}; choose of {', '.join(values)}, or none")
             first += len(values)

@@ -29,10 +29,16 @@ def pipeline(dit=None): return Pipeline(dit or network(), None, None, (4, 8, 8),
 # the data
 
 def test_every_value_has_its_number():
-    said = [{"ears": "up", "eyes": "two"}, {"ears": "flat", "eyes": "two", "hat": "red"}, {"ears": "up", "size": 3}, {"ears": "up", "eyes": "two"}]
+    said = [{"ears": "up", "eyes": "two"}, {"ears": "flat", "eyes": "two", "hat": "red"}, {"ears": "up", "size": 3.}, {"ears": "up", "eyes": "two"}]
     table, numbers = number_attributes(said, ["cat", "cat", "dog", "cat"])
-    assert table == {"cat": {"ears": {"flat": .3333, "up": .6667}, "hat": {"red": .3333}}} # eyes are alike in all cats; one dog tells nothing
+    assert table == {"cat": {"ears": {"flat": .333333, "up": .666667}, "hat": {"red": .333333}}} # eyes are alike in all cats; one dog tells nothing
     assert numbers.tolist() == [[1, -1], [0, 2], [-1, -1], [1, -1]] and count_attributes(table) == 3
+
+
+def test_numbers_are_put_into_boxes():
+    table, numbers = number_attributes([{"turn": v} for v in (-19.99, -11., 0.5, 9.9, 10.1, 19.2)] + [{}], ["cat"] * 7, boxes=4)
+    assert table == {"cat": {"turn": {"-20..-10": round(2 / 7, 6), "-10..0": 0., "0..10": round(2 / 7, 6), "10..20": round(2 / 7, 6)}}}
+    assert numbers.tolist() == [[0], [0], [2], [2], [3], [3], [-1]]
 
 
 def test_what_avatars_have(tmp_path):
@@ -41,9 +47,12 @@ def test_what_avatars_have(tmp_path):
     words = [(c, part, v) for c in table for part in table[c] for v in table[c][part]]
     assert len(words) == count_attributes(table) and numbers.shape[0] == 60
     for i in (3, 13, 24, 57):
-        own = {(data.styles[i % 10], k, v) for k, v in avatar_attributes(data.styles[i % 10], f"train-0-{i}").items()}
-        mine = {words[j] for j in numbers[i] if j >= 0}
-        assert mine <= own and {k for _, k, _ in own - mine} <= {k for _, k, _ in own if k.endswith("Color") or k not in table[data.styles[i % 10]]}
+        own, c = avatar_attributes(data.styles[i % 10], f"train-0-{i}"), data.styles[i % 10]
+        mine = {words[j][1]: words[j][2] for j in numbers[i] if j >= 0}
+        assert set(mine) == set(own) & set(table[c]) and {words[j][0] for j in numbers[i] if j >= 0} == {c}
+        for part, v in mine.items():
+            if isinstance(own[part], float): assert float(v.split("..")[0]) - .1 < own[part] < float(v.split("..")[1]) + .1
+            else: assert own[part] == v
     assert not any(k.endswith("Color") for c in table for k in table[c])
     file = next(tmp_path.glob("*.attributes.npz"))
     before = file.stat().st_mtime_ns
@@ -91,6 +100,17 @@ def test_drawn_as_often_as_the_data_have_them():
     assert abs(ears["flat"] / 2000 - .2) < .04 and abs(ears["up"] / 2000 - .3) < .04 and abs(ears[None] / 2000 - .5) < .04
     assert all(w["tail"] == "long" for w in pipe.told(y))
     assert torch.equal(y[:5], pipe.tell(pipe.labels("cat", 5), seed=5)[:, :3]) # an image's own draw does not depend on how many there are
+
+
+def test_where_a_part_lies_belongs_to_the_part():
+    pipe = pipeline()
+    pipe.attributes = {"cat": {"ring": {"bold": .25, "thin": .25}, "ringRotate": {"-9..0": .2, "0..9": .3}, "tailRotate": {"-9..0": .5}}}
+    said = pipe.told(pipe.tell(pipe.labels("cat", 1000)))
+    turned = [w for w in said if "ring" in w]
+    assert 400 < len(turned) < 600 and all(("ring" in w) == ("ringRotate" in w) for w in said)
+    assert abs(Counter(w["ringRotate"] for w in turned)["0..9"] / len(turned) - .6) < .08 and 400 < sum("tailRotate" in w for w in said) < 600
+    assert not any("ringRotate" in w for w in pipe.told(pipe.tell(pipe.labels("cat", 50), {"ring": "none"})))
+    assert all("ringRotate" in w for w in pipe.told(pipe.tell(pipe.labels("cat", 50), {"ring": "bold"})))
 
 
 def test_asked_for_and_drawn():

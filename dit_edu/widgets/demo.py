@@ -69,7 +69,7 @@ def model_facts(
     weak, span = weaker(pipe).values() or ((), None)
     about = f"without block{'s' * (len(weak) > 1)} {', '.join(map(str, weak))}" * bool(weak) + (f", for t from {span[0]} to {min(span[1], T - 1)}" if span else "")
     classes = [pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(k)]
-    parts = [{part: list(values) for part, values in pipe.attributes.get(c, {}).items()} for c in classes]
+    parts = [{part: list(values) for part, values in pipe.attributes.get(c, {}).items() if ".." not in next(iter(values))} for c in classes] # boxes of numbers are left to chance
     return dict(weaker=about, classes=classes, parts=parts, timesteps=T,
                 begin=dict(y="mixed" if k else "none", attributes={}, sampler=d.get("sampler", "ddim"), steps=min(d.get("steps", 25), 25, T), scale=d.get("guidance_scale", 1.), low=low, high=min(high, T - 1), skip=d.get("skip_scale", 1.)))
 
