@@ -22,7 +22,7 @@ from scipy.ndimage import center_of_mass, label
 
 from dit_edu.config import load_config
 from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, to_pil, write_json
-from dit_edu.data import AVATAR_CLASSES, AvatarDataset, count_attributes
+from dit_edu.data import AVATAR_CLASSES, AvatarDataset, attribute_words
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
 from dit_edu.pipeline import load_pretrained
 from dit_edu.samplers import SAMPLERS, make_timesteps
@@ -96,7 +96,7 @@ whole = lambda ims: dict(zip(('whole', 'like_eyes'), (float(np.mean(v)) for v in
 def own(ds, indices): # labels and attributes of real avatars, as the transformer is told of them
     parts = lambda i: pipe.attributes.get(ds.classes[ds.labels[i]], {})
     said = [{k: v if (v := ds.attributes(i).get(k)) in parts(i)[k] else "none" for k in parts(i)} for i in indices]
-    return pipe.tell(torch.tensor([int(ds.labels[i]) for i in indices]), said)
+    return pipe.tell(torch.tensor([int(ds.labels[i]) for i in indices]), said if pipe.attributes else None)
 
 
 @torch.no_grad()
@@ -243,7 +243,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
 - **Thumbs**, the hardest kind: {both(e['samples'])} of {e['n']} samples are whole, with a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth (in brackets: and the larger eye is less than twice the smaller); of real ones {both(e['held_out_real'])}, of reconstructed ones {both(e['reconstructed'])} (a small kissing mouth comes apart there). Guided by the label alone it would be {both(e['guided_by_label_only'])}. Sampling that begins at real ones with noise keeps whole {', '.join(f'{both(v)} from t = {t}' for t, v in e['from_real_noised_to'].items())}.
-- **Parts**: the transformer is told of {count_attributes(pipe.attributes)} parts beside the class; for each sample they were drawn as the data have them. Classifiers of one part each, trained on 8,000 real avatars of that kind, find the part that was asked for (in brackets: of held-out real ones, of reconstructed ones): {', '.join(f"{k} {100 * q['samples']:.0f} % ({100 * q['held_out_real']:.0f}, {100 * q['reconstructed']:.0f})" for k, q in m['parts'].items())}.
+- **Parts**: the transformer is told of parts beside the class ({len(attribute_words(pipe.attributes)):,} values in all, with numbers in eight boxes each); for each sample they came by chance, as often as in the data. Classifiers of one part each, trained on 8,000 real avatars of that kind, find the part that was asked for (in brackets: of held-out real ones, of reconstructed ones): {', '.join(f"{k} {100 * q['samples']:.0f} % ({100 * q['held_out_real']:.0f}, {100 * q['reconstructed']:.0f})" for k, q in m['parts'].items())}.
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
@@ -257,5 +257,5 @@ On another machine the numbers will differ in the last digits. (One thing differ
 
 ## Limits
 
-It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained on two CPU cores; look at the samples above, where faults are left in. Thumbs are its weak point: {100 - 100 * e['samples']:.0f} % have an eye too many, too few or out of place, a mouth in pieces, or no body that stands out (counted above), and in others the eyes are of unlike kind or size. Planets have plainer surfaces than real ones and now and then a torn ring; a sun with a ring around it often fails. Thumbs and people were shown more often than the other kinds, so without a label it draws more of them. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']} by the label for t from {span('interval')}, and {pipe.defaults['skip_scale']} away from a copy without block {', '.join(map(str, pipe.defaults['skip_blocks']))} for t from {span('skip_interval')}.
+It knows ten kinds of cartoon avatars and nothing else. It is small, and was trained on two CPU cores; look at the samples above, where faults are left in. Thumbs are its weak point: {100 - 100 * e['samples']['whole']:.0f} % have an eye too many, too few or out of place, a mouth in pieces, or no body that stands out (counted above), and in others the eyes are of unlike kind or size. Planets have plainer surfaces than real ones and now and then a torn ring; a sun with a ring around it often fails. Thumbs and people were shown more often than the other kinds, so without a label it draws more of them. The discriminator of the autoencoder never told real from reconstructed (see the tutorial), so it has added nothing. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, guidance {pipe.defaults['guidance_scale']} by the label for t from {span('interval')}, and {pipe.defaults['skip_scale']} away from a copy without block {', '.join(map(str, pipe.defaults['skip_blocks']))} for t from {span('skip_interval')}.
 """, encoding="utf8")

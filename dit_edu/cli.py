@@ -70,9 +70,9 @@ def train_dit_command(
 def sample_command(
     config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, the model that ships with the package."), # a shipped name, or the path of a YAML file; None: the shipped model
     overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
-    seed: int = typer.Option(0, help="Of the starting noise."), # of the starting noise
+    seed: int = typer.Option(0, help="Of the noise, and of all else that comes by chance."), # of the noise, and of all else that comes by chance
     label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."), # classes by number or name, with commas; None: all in turn
-    attribute: Optional[List[str]] = typer.Option(None, help="part=value, such as eyes=variant03; may be repeated. Parts not named are drawn."), # part=value, any number of them
+    attribute: Optional[List[str]] = typer.Option(None, help="With --class: part=value, such as eyes=variant03; may be repeated. Other parts come by chance."), # part=value, any number of them
     out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."), # folder for the pictures; None: samples, in the run's folder or else here
 ):
     "Sample, and save the x0 prediction at every timestep."
@@ -84,7 +84,7 @@ def sample_command(
         cfg.train_params.task_name = str(SHIPPED)
     pipe, n = load_run(cfg), cfg.train_params.num_samples
     folder = out or (Path(cfg.train_params.task_name)/"samples" if config else Path("samples"))
-    last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), attributes=_attributes(attribute), seed=seed, **pipe.defaults)
+    last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), attributes=_attributes(attribute, label), seed=seed, **pipe.defaults)
     print(f"finished images: {last}; x0 predictions beside it; x_t above x0: {folder/'x0_strip.png'}")
 
 
@@ -95,10 +95,15 @@ def _labels(pipe, label, n):
     return [asked[i * len(asked) // n] for i in range(n)]
 
 
-def _attributes(pairs):
+def _attributes(pairs, label):
+    out = {}
     for text in pairs or []:
-        if not all(text.partition("=")): _refuse(f"--attribute {text!r} is not of the form part=value; write for example --attribute eyes=variant03")
-    return dict(text.split("=", 1) for text in pairs or []) or None
+        part, eq, value = (s.strip() for s in text.partition("="))
+        if not (part and eq and value): _refuse(f"--attribute {text!r} is not of the form part=value; write for example --attribute eyes=variant03")
+        if part in out: _refuse(f"--attribute names {part} twice; give it once")
+        out[part] = value
+    if out and not label: _refuse("--attribute belongs to a class; add --class, for example --class thumbs")
+    return out or None
 
 
 def _class(pipe, text): # a name is a name, even if it is made of digits

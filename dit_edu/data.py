@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['AVATAR_CLASSES', 'MOVES', 'IMAGE_SUFFIXES', 'draw_avatar', 'avatar_attributes', 'flip_coin', 'ImageDataset',
-           'number_attributes', 'count_attributes', 'AvatarDataset', 'crop_box', 'crop_image', 'to_rgb', 'load_image',
-           'check_image', 'list_images', 'ImageFolder', 'CelebAMaskHQ', 'HFDataset', 'TorchvisionDataset',
+           'number_attributes', 'attribute_words', 'always_there', 'AvatarDataset', 'crop_box', 'crop_image', 'to_rgb',
+           'load_image', 'check_image', 'list_images', 'ImageFolder', 'CelebAMaskHQ', 'HFDataset', 'TorchvisionDataset',
            'make_dataset']
 
 # %% ../nbs/01_data.ipynb #e8a9d2b5
-import difflib, hashlib, importlib, inspect, io, json, os, subprocess, sys, threading, warnings, zipfile, zlib
+import difflib, hashlib, importlib, inspect, io, json, os, subprocess, sys, threading, warnings, zlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -126,7 +126,9 @@ class ImageDataset(torch.utils.data.Dataset):
         facts = [self.preprocessing, list(self.keys), list(self.classes), getattr(self, "_prints", None)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
-    def attribute_labels(self) -> tuple: # table {class: {part: {value: share}}}, and numbers (n, k) int16: places in the table, -1 for none
+    def attribute_labels(self,
+        progress: bool = True, # show a progress bar where it takes time
+    ) -> tuple: # table {class: {part: {value: share}}}, and numbers (n, k) int16: places in the table, -1 for none
         "What is known of each image beside its class; an empty table where nothing is."
         return {}, np.full((len(self), 0), -1, np.int16)
 
@@ -209,11 +211,17 @@ def number_attributes(
     for out, row in zip(numbers, rows): out[:len(row)] = row
     return table, numbers
 
-def count_attributes(
+def attribute_words(
     table: dict, # {class: {part: {value: share}}}
-) -> int: # how many values there are in all
-    "How many numbers number_attributes gave."
-    return sum(len(values) for parts in table.values() for values in parts.values())
+) -> list: # (class, part, value) of each number
+    "What the numbers mean."
+    return [(c, part, v) for c, parts in table.items() for part, values in parts.items() for v in values]
+
+def always_there(
+    shares: dict, # {value: share} of one part
+) -> bool:
+    "Does every image of the class have this part? (Shares are rounded.)"
+    return sum(shares.values()) > .999
 
 
 # %% ../nbs/01_data.ipynb #e7397d6b
@@ -261,17 +269,19 @@ class AvatarDataset(ImageDataset):
         "What DiceBear chose for avatar i: the parts, their colours, and how far they are moved or turned."
         return avatar_attributes(self.styles[i % len(self.styles)], self.keys[i])
 
-    def attribute_labels(self) -> tuple: # table {class: {part: {value: share}}}, and numbers (n, k) int16: places in the table, -1 for none
+    def attribute_labels(self,
+        progress: bool = True, # show a progress bar the first time
+    ) -> tuple: # table {class: {part: {value: share}}}, and numbers (n, k) int16: places in the table, -1 for none
         "Which parts each avatar has, and how far they are moved or turned; colours are left out. Found once (1 ms for each), then kept beside the pictures."
         path = self.path.with_suffix(".attributes.npz")
         if not path.exists():
-            rows = tqdm(range(len(self)), desc="reading attributes", unit=" avatars", mininterval=1)
+            rows = tqdm(range(len(self)), desc="reading attributes", unit=" avatars", mininterval=1, disable=not progress)
             said = [{k: v for k, v in self.attributes(i).items() if not k.endswith("Color")} for i in rows]
             table, numbers = number_attributes(said, [self.styles[i] for i in self.labels])
             with atomic_write(path) as tmp: np.savez_compressed(tmp, table=json.dumps(table), numbers=numbers)
         try:
             with np.load(path) as f: return json.loads(str(f["table"])), f["numbers"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e: raise DitEduError(f"{path} is broken ({e}); delete it and it will be written again.") from e
+        except Exception as e: raise DitEduError(f"{path} is broken ({type(e).__name__}: {e}); delete it and it will be written again.") from e # zip files break in many ways
 
     def __getstate__(self): return {k: v for k, v in self.__dict__.items() if k != "_data"}  # a worker gets the path, not 120 MB
     def __setstate__(self, state): self.__dict__.update(state); self._open()

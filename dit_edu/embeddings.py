@@ -110,11 +110,12 @@ class LabelEmbedder(nn.Module):
         if y.is_floating_point() or y.dtype == torch.bool: raise DitEduError(f"labels must be whole numbers, not {y.dtype}; pass y.long().")
         y, rows = y.long(), self.num_classes + (self.dropout_prob > 0)
         y, parts = (y, None) if y.ndim == 1 else (y[:, 0], y[:, 1:])
+        if parts is not None and not self.num_attributes: raise DitEduError("this LabelEmbedder knows no attributes; pass labels of shape (b,).")
         if type(y) is torch.Tensor and y.device.type == 'cpu' and len(y) and not torch.compiler.is_compiling(): # on a GPU the check would cost a wait; fake tensors have no values
             if not 0 <= y.min() <= y.max() < rows:
                 raise DitEduError(f"labels lie from 0 to {rows - 1}{' (which means no label)' if rows > self.num_classes else ''}, not {y.tolist()[:8]}.")
             if parts is not None and parts.numel() and not -1 <= parts.min() <= parts.max() < self.num_attributes:
-                raise DitEduError(f"attributes lie from 0 to {self.num_attributes - 1}, or are -1 for none, not {parts[0].tolist()[:8]}." if self.num_attributes else "this LabelEmbedder knows no attributes; pass labels of shape (b,).")
+                raise DitEduError(f"attributes lie from 0 to {self.num_attributes - 1}, or are -1 for none, not {parts[(parts < -1) | (parts >= self.num_attributes)].tolist()[:8]}.")
         if drop is None and self.training and self.dropout_prob > 0:
             drop = torch.rand(len(y), device=y.device) < self.dropout_prob
         if drop is not None:

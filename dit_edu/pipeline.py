@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from PIL import Image
 from .core import DitEduError, atomic_write, default_device, image_grid, load_weights, save_image, save_weights, state_hash, to_01, to_pil
 from .config import Config, load_config, save_config
-from .data import MOVES
+from .data import MOVES, always_there, attribute_words
 from .diffusion import Diffusion
 from .dit import DiT
 from .guidance import guided_denoiser, without_blocks
@@ -64,10 +64,11 @@ class Pipeline:
 def labels(self: Pipeline,
     y, # None, a class number, a class name, or a list of them; what tell gave is left as it is
     n: int, # images
-) -> torch.Tensor | None: # (n,) or None for no label
+) -> torch.Tensor | None: # (n,), or as it came from tell, or None for no label
     "Turn what a person writes into labels."
-    if y is None or getattr(y, "ndim", 1) == 2: return y
+    if y is None: return None
     if not self.dit.num_classes: raise DitEduError("this model is unconditional: it knows no classes; leave y out")
+    if self.attributes and isinstance(y, torch.Tensor) and y.ndim == 2 and y.shape[1]: return y
     known = {name: i for i, name in enumerate(self.classes)}
     plain = lambda v: v.tolist() if hasattr(v, "tolist") else v # of a tensor, an array or a number of NumPy
     y, out = plain(y), []
@@ -83,44 +84,45 @@ def labels(self: Pipeline,
 @patch
 def tell(self: Pipeline,
     labels: torch.Tensor | None, # (n,), from labels
-    attributes=None, # None: drawn as the data has them; {part: value}, or a list of such: those, and the rest drawn; False: none
+    attributes=None, # None: drawn as the data have them; {part: value}, or a list of such: those, and the rest drawn; False: none
     seed: int = 0, # of the draw
 ) -> torch.Tensor | None: # (n, 1+k): the label, then the numbers of its attributes, -1 for none; (n,) for a network that knows no attributes
     "Beside its class, tell the network which attributes each image shall have."
-    if attributes and not self.attributes: raise DitEduError("this model was trained without attributes; leave them out")
-    if attributes and labels is None: raise DitEduError("attributes belong to a class; give one")
+    wanted = list(attributes) if isinstance(attributes, (list, tuple)) else [None if attributes is False else attributes]
+    if not all(w is None or isinstance(w, dict) for w in wanted): raise DitEduError(f"attributes are {{part: value}}, or a list of such, one for each image, not {attributes!r}")
+    if any(wanted) and not self.attributes: raise DitEduError("this model was trained without attributes; leave them out")
+    if any(wanted) and labels is None: raise DitEduError("attributes belong to a class; give one")
+    if labels is not None and labels.ndim == 2 and attributes is not None: raise DitEduError("these labels say already which attributes; leave attributes out")
     if labels is None or labels.ndim == 2 or not self.attributes or attributes is False: return labels
-    wanted = attributes if isinstance(attributes, (list, tuple)) else [attributes] * len(labels)
-    if len(wanted) != len(labels): raise DitEduError(f"{len(wanted)} sets of attributes for {len(labels)} images; give one for all or one for each")
-    rows = [self._draw_attributes(c, w or {}, mix(seed, "attributes", i)) for i, (c, w) in enumerate(zip(labels.tolist(), wanted))]
-    k = max(map(len, rows))
-    return torch.tensor([[c, *row, *[-1] * (k - len(row))] for c, row in zip(labels.tolist(), rows)], device=labels.device)
+    if len(wanted) not in (1, len(labels)): raise DitEduError(f"{len(wanted)} sets of attributes for {len(labels)} images; give one for all or one for each")
+    place, wanted = {key: i for i, key in enumerate(attribute_words(self.attributes))}, wanted * (len(labels) // len(wanted))
+    rows = [[c, *(place[key] for key in self._draw_attributes(c, w or {}, mix(seed, "attributes", i)))] for i, (c, w) in enumerate(zip(labels.tolist(), wanted))]
+    width = max(map(len, rows))
+    return torch.tensor([row + [-1] * (width - len(row)) for row in rows], device=labels.device)
 
 @patch
 def _draw_attributes(self: Pipeline, label, wanted, seed):
-    name = self.classes[label] if label < len(self.classes) else None # the null label has no attributes
-    parts, first, out, drawn = self.attributes.get(name, {}), 0, [], {}
-    for part in wanted:
-        if part not in parts: raise DitEduError(f"{name or 'no class'} has no part {part!r}" + (f"; its parts are {', '.join(parts)}" if parts else "; leave it out"))
-    for c, known in self.attributes.items(): # the numbers count through the whole table
-        for part, values in known.items():
-            if c == name:
-                edges, owner = np.cumsum([*values.values()]), re.sub(f"({'|'.join(MOVES)})$", "", part)
-                if owner == part or owner not in parts: owner, size = None, 1 # a part by itself; else it comes and goes with its owner: no place for a ring without a ring
-                else: size = edges[-1] if drawn[owner] in parts[owner] else np.inf
-                u = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, part))).item() * size # one stream for each: asking for one leaves the others as they were
-                value = drawn[part] = wanted[part] if part in wanted else next((v for v, edge in zip(values, edges) if u < edge), None)
-                if value in values: out.append(first + list(values).index(value))
-                elif value not in (None, "none"): raise DitEduError(f"{part} of {name} cannot be {value!r}; choose of {', '.join(values)}, or none")
-            first += len(values)
-    return out
+    if label >= len(self.classes) and wanted: raise DitEduError("attributes belong to a class, and the null label is none; give a class, or leave them out")
+    name = self.classes[label] if label < len(self.classes) else None
+    parts, drawn = self.attributes.get(name, {}), {}
+    if other := [part for part in wanted if part not in parts]: raise DitEduError(f"{name} has no part {other[0]!r}; " + (f"its parts are {', '.join(parts)}" if parts else "nothing is known of it beside the class, leave it out"))
+    for part, shares in parts.items():
+        edges, owner = np.cumsum([*shares.values()]), re.sub(f"({'|'.join(MOVES)})$", "", part)
+        if always_there(shares): edges[-1] = 1.
+        u = torch.rand((), generator=torch.Generator().manual_seed(mix(seed, part))).item() # a stream for each: asking for one leaves the others as they were
+        if owner in drawn: u = u * edges[-1] if drawn[owner] else 1. # comes and goes with its owner: no angle of a ring without a ring
+        drawn[part] = next((v for v, edge in zip(shares, edges) if u < edge), None)
+        if part in wanted:
+            drawn[part] = v if (v := str(wanted[part])) in shares else None
+            if drawn[part] is None and (v != "none" or always_there(shares)): raise DitEduError(f"{part} of {name} cannot be {v!r}; choose of {', '.join(shares)}" + ", or none" * (not always_there(shares)))
+    return [(name, part, v) for part, v in drawn.items() if v]
 
 @patch
 def told(self: Pipeline,
     y: torch.Tensor, # (n, 1+k), from tell
 ) -> list[dict]: # {part: value} for each image
     "The attributes in words."
-    words = [(part, v) for parts in self.attributes.values() for part, values in parts.items() for v in values]
+    words = [key[1:] for key in attribute_words(self.attributes)]
     return [dict(words[i] for i in row[1:] if i >= 0) for row in y.tolist()] if y.ndim == 2 else [{} for _ in y]
 
 
@@ -143,15 +145,15 @@ def denoiser(self: Pipeline,
 def steps(self: Pipeline,
     n: int = 4, # images
     y=None, # see labels; None: no label
-    attributes=None, # see tell; None: drawn as the data has them, from the seed
     steps: int = 50, # timesteps to visit, 1 … T
     sampler: str = "ddim", # a key of SAMPLERS
     guidance_scale: float = 1.0, # 1 is neutral
-    seed: int = 0, # of the starting noise, and of the sampler's own
+    seed: int = 0, # of the starting noise, of the sampler's own, and of the attributes that are drawn
     interval: tuple | None = None, # (t_low, t_high) in which guidance acts
     skip_blocks: tuple[int, ...] = (), # blocks that a weaker copy of the network lacks, to push away from
     skip_scale: float = 1.0, # how hard; 1 is neutral
     skip_interval: tuple | None = None, # (t_low, t_high) in which that acts
+    attributes=None, # see tell; None: drawn as the data have them
     **kw, # for the sampler, e.g. eta
 ):
     "Yield a Step for each timestep, with t, xt, x0 and eps (latents); the last x0 is the finished latent."

@@ -13,7 +13,7 @@ import torch
 from fastcore.basics import patch
 from .core import DitEduError, image_grid, load_weights, save_image, state_hash, to_01
 from .config import Config, load_config, save_config
-from .data import count_attributes, make_dataset
+from .data import attribute_words, make_dataset
 from .diffusion import Diffusion, sample_timesteps
 from .dit import DiT
 from .latents import LatentCache, cache_latents
@@ -75,7 +75,8 @@ def micro_step(self: DiTTask,
     y, p = batch["label"] if self.dit.num_classes else None, self.dit.config["class_dropout_prob"]
     drop = draws.rand() < p if y is not None else None
     if self.attributes is not None: # now and then the class has to do without them
-        known = self.attributes[batch["index"].cpu()].to(y.device)
+        self.attributes = self.attributes.to(y.device)
+        known = self.attributes[batch["index"]]
         y = torch.cat([y[:, None], torch.where((draws.rand() < p)[:, None], -1, known)], 1)
     with self.accelerator.autocast(): loss, info = d.loss(self.wrapped["dit"], z, y, t=t, eps=eps, drop=drop)
     backward(loss.mean())
@@ -99,10 +100,11 @@ def sample_weights(
 def attribute_table(
     cfg: Config, # its dit_params.attributes says whether the transformer is told of any
     images, # the data set
+    progress: bool = True, # show a progress bar
 ) -> tuple: # table and numbers as attribute_labels gives them; {} and None for none
     "What the transformer will be told of each image beside its class; an error if it wants to know and there is nothing."
     if not cfg.dit_params.attributes: return {}, None
-    table, numbers = images.attribute_labels()
+    table, numbers = images.attribute_labels(progress)
     if not table: raise DitEduError("dit_params.attributes is on but nothing is known of these images beside their class; set it to false")
     return table, numbers
 
@@ -229,14 +231,14 @@ def train_dit(
     vae, images = trained_vae(cfg), make_dataset(cfg.dataset_params)
     classes = class_names(cfg, images)
     weights = sample_weights(cfg, classes, images.labels)
-    table, numbers = attribute_table(cfg, images)
     acc = make_accelerator(t.precision)
+    with acc.main_process_first(): table, numbers = attribute_table(cfg, images, progress and acc.is_main_process)
     folder = open_run(cfg, "dit", path, resume) if acc.is_main_process else Path(t.task_name)
     with acc.main_process_first():
         data = run_latents(cfg, vae, images, progress and acc.is_main_process, rebuild_latents and acc.is_main_process) if t.save_latents else images
     if t.save_latents: vae.set_latent_stats(data.mean, data.std)
     torch.manual_seed(mix(t.seed, "dit weights"))
-    dit = build_dit(cfg, len(classes), count_attributes(table))
+    dit = build_dit(cfg, len(classes), len(attribute_words(table)))
     facts = dict(vae=state_hash(vae.state_dict()), classes=classes, diffusion=diffusion_facts(cfg), latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())
     if table: facts["attributes"] = table
     if t.dit_start_from and not any(folder.glob("checkpoints/dit_*.safetensors")): start_from(dit, t.dit_start_from, facts)

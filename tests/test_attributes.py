@@ -2,8 +2,8 @@
 import numpy as np, pytest, torch
 from collections import Counter
 from dit_edu.config import load_config
-from dit_edu.core import DitEduError, load_weights
-from dit_edu.data import AvatarDataset, ImageFolder, avatar_attributes, count_attributes, number_attributes
+from dit_edu.core import DitEduError, load_weights, save_weights
+from dit_edu.data import AvatarDataset, ImageFolder, avatar_attributes, attribute_words, number_attributes
 from dit_edu.dit import DiT
 from dit_edu.embeddings import LabelEmbedder
 from dit_edu.guidance import guided
@@ -12,7 +12,7 @@ from dit_edu.train_dit import DiTTask, train_dit
 from dit_edu.train_vae import train_vae
 from runs import draw_images, write_config
 
-TABLE = {"cat": {"ears": {"flat": .2, "up": .3}, "tail": {"long": 1.}}, "dog": {"ears": {"up": .9}}} # numbers 0 to 3
+TABLE = {"cat": {"ears": {"flat": .2, "up": .3}, "tail": {"long": .9999}}, "dog": {"ears": {"up": .9}}} # numbers 0 to 3
 
 
 def network(**kw):
@@ -32,7 +32,7 @@ def test_every_value_has_its_number():
     said = [{"ears": "up", "eyes": "two"}, {"ears": "flat", "eyes": "two", "hat": "red"}, {"ears": "up", "size": 3.}, {"ears": "up", "eyes": "two"}]
     table, numbers = number_attributes(said, ["cat", "cat", "dog", "cat"])
     assert table == {"cat": {"ears": {"flat": .333333, "up": .666667}, "hat": {"red": .333333}}} # eyes are alike in all cats; one dog tells nothing
-    assert numbers.tolist() == [[1, -1], [0, 2], [-1, -1], [1, -1]] and count_attributes(table) == 3
+    assert numbers.tolist() == [[1, -1], [0, 2], [-1, -1], [1, -1]] and attribute_words(table)[2] == ('cat', 'hat', 'red')
 
 
 def test_numbers_are_put_into_boxes():
@@ -44,8 +44,8 @@ def test_numbers_are_put_into_boxes():
 def test_what_avatars_have(tmp_path):
     data = AvatarDataset(60, 8, root=tmp_path)
     table, numbers = data.attribute_labels()
-    words = [(c, part, v) for c in table for part in table[c] for v in table[c][part]]
-    assert len(words) == count_attributes(table) and numbers.shape[0] == 60
+    words = attribute_words(table)
+    assert numbers.shape[0] == 60 and numbers.max() < len(words)
     for i in (3, 13, 24, 57):
         own, c = avatar_attributes(data.styles[i % 10], f"train-0-{i}"), data.styles[i % 10]
         mine = {words[j][1]: words[j][2] for j in numbers[i] if j >= 0}
@@ -57,8 +57,10 @@ def test_what_avatars_have(tmp_path):
     file = next(tmp_path.glob("*.attributes.npz"))
     before = file.stat().st_mtime_ns
     assert (data.attribute_labels()[1] == numbers).all() and file.stat().st_mtime_ns == before # read, not made again
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(DitEduError, match="broken.*delete it"): data.attribute_labels()
+    whole = file.read_bytes()
+    for broken in (whole[:100], b"", whole[:200] + bytes(3) + whole[203:]):
+        file.write_bytes(broken)
+        with pytest.raises(DitEduError, match="broken.*delete it"): data.attribute_labels()
     assert ImageFolder(draw_images(tmp_path/"own", 4), 16).attribute_labels()[0] == {}
 
 
@@ -73,7 +75,8 @@ def test_vectors_are_added_and_hidden_with_their_label():
     torch.testing.assert_close(LabelEmbedder(3, 8, 0., 5)(y[:2]).shape, torch.Size([2, 8])) # without a null row too
     for bad, says in (([[1, 5]], "0 to 4"), ([[1, -2]], "0 to 4"), ([[4, 0]], "labels lie from 0 to 3")):
         with pytest.raises(DitEduError, match=says): e(torch.tensor(bad))
-    with pytest.raises(DitEduError, match="no attributes"): LabelEmbedder(3, 8, .1)(torch.tensor([[1, 0]]))
+    for y in ([[1, 0]], [[1, -1]]):
+        with pytest.raises(DitEduError, match="no attributes"): LabelEmbedder(3, 8, .1)(torch.tensor(y))
 
 
 def test_guidance_pushes_away_from_no_label_and_no_attributes():
@@ -86,7 +89,7 @@ def test_guidance_pushes_away_from_no_label_and_no_attributes():
         torch.testing.assert_close(guided(dit, y, 0.)(x, 700), nothing)
     assert (with_all - bare).abs().max() > .01
     with pytest.raises(DitEduError, match="0 to 3"): guided(dit, torch.tensor([[0, 4]]))
-    with pytest.raises(DitEduError, match="one number for each image"): guided(network(num_attributes=0), y)
+    with pytest.raises(DitEduError, match="knows no attributes"): guided(network(num_attributes=0), y)
     with pytest.raises(DitEduError, match="shape"): network(num_attributes=0)(x, t, y)
 
 
@@ -119,10 +122,14 @@ def test_asked_for_and_drawn():
     assert [w.get("ears") for w in pipe.told(pipe.tell(mixed, [{"ears": "flat"}, {"ears": "none"}, None]))] == ["flat", None, None]
     assert pipe.tell(mixed)[2].tolist()[1:] == [-1] * (pipe.tell(mixed).shape[1] - 1)
     assert torch.equal(pipe.tell(mixed, False), mixed) and pipe.tell(None) is None
-    for y, wanted, says in ((0, {"wings": "two"}, "cat has no part 'wings'; its parts are ears, tail"), (0, {"ears": "red"}, "ears of cat cannot be 'red'; choose of flat, up, or none"),
-                            (2, {"ears": "up"}, "no class has no part"), (0, [{}, {}, {}], "3 sets of attributes for 2 images")):
+    for y, wanted, says in ((0, {"wings": "two"}, "cat has no part 'wings'; its parts are ears, tail"), (0, {"ears": "red"}, "ears of cat cannot be 'red'; choose of flat, up, or none"), (0, {"tail": "none"}, "choose of long$"),
+                            (2, {"ears": "up"}, "the null label is none"), (0, [{}, {}, {}], "3 sets of attributes for 2 images"),
+                            (0, True, "a list of such"), (0, "ears=up", "a list of such"), (0, {"ears": ["up"]}, "cannot be")):
         with pytest.raises(DitEduError, match=says): pipe.tell(pipe.labels(y, 2), wanted)
     with pytest.raises(DitEduError, match="belong to a class"): pipe.tell(None, {"ears": "up"})
+    both = pipe.tell(pipe.labels(0, 2), [{"ears": "up"}]) # one for all
+    assert [w["ears"] for w in pipe.told(both)] == ["up"] * 2 and pipe.labels(both, 2) is both and pipe.tell(both) is both
+    with pytest.raises(DitEduError, match="say already which"): pipe.tell(both, {"ears": "up"})
     plain = Pipeline(network(num_attributes=0), None, None, (4, 8, 8), ["cat", "dog"])
     assert torch.equal(plain.tell(mixed), mixed)
     with pytest.raises(DitEduError, match="trained without attributes"): plain.tell(mixed, {"ears": "up"})
@@ -151,7 +158,7 @@ def runs(tmp_path_factory):
 def test_a_network_learns_attributes_later(runs):
     before, after = (load_weights(runs/f"{r}/dit_ckpt.safetensors") for r in ("run", "told"))
     key, n = "y_embedder.embedding_table.weight", after[1]["config"]["num_attributes"]
-    assert n == count_attributes(after[1]["attributes"]) > 100 and after[0][key].shape[0] == 11 + n
+    assert n == len(attribute_words(after[1]["attributes"])) > 100 and after[0][key].shape[0] == 11 + n
     assert (after[0][key][:11] - before[0][key]).abs().max() < 1e-6 and after[0][key][11:].abs().max() < 1e-6 # as it was, and zeros that may now learn
     a, b = (load_run(load_config(runs/f"{c}.yaml"), "cpu") for c in ("plain", "told"))
     kw = dict(y="thumbs", steps=3, guidance_scale=2.)
@@ -159,6 +166,23 @@ def test_a_network_learns_attributes_later(runs):
     with torch.no_grad(): b.dit.y_embedder.embedding_table.weight[11:] += .5
     assert (a.sample(2, **kw) - b.sample(2, **kw)).abs().max() > 1e-3 # now they speak
     assert torch.allclose(a.sample(2, **kw), b.sample(2, **kw, attributes=False), atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"train_params.save_latents": False}, {"dit_params.class_dropout_prob": 0.}])
+def test_its_new_vectors_learn_and_a_stopped_training_goes_on(runs, changes, tmp_path):
+    rows = lambda: load_weights("other/dit_ckpt.safetensors")[0]["y_embedder.embedding_table.weight"][-400:]
+    (runs/"other").mkdir(exist_ok=True)
+    for f in (runs/"other").glob("**/*.*"): f.unlink()
+    for f in runs.glob("run/vae_a*.safetensors"): (runs/"other"/f.name).write_bytes(f.read_bytes())
+    write_config("other.yaml", **{**AVATARS, "dit_params.attributes": True, "train_params.task_name": "other", "train_params.dit_lr": 1e-2, "train_params.dit_max_steps": 9, "train_params.dit_epochs": 1,
+                                  **({} if "dit_params.class_dropout_prob" in changes else {"train_params.dit_start_from": "run/dit_ckpt.safetensors"}), **changes})
+    train_dit(load_config("other.yaml"), progress=False)
+    straight = rows()
+    assert straight.abs().amax(1).gt(1e-3).float().mean() > .2
+    for f in (runs/"other").glob("*dit*"): f.unlink()
+    for f in (runs/"other/checkpoints").glob("*9*"): f.unlink() # as if it had been killed after step 6
+    train_dit(load_config("other.yaml"), resume=True, progress=False)
+    torch.testing.assert_close(rows(), straight)
 
 
 def test_the_network_is_told_of_each_images_own(runs):
@@ -201,9 +225,15 @@ def test_what_cannot_be_is_said(runs, changes, says):
 
 def test_the_command_asks_for_parts(runs, run):
     told = load_weights(runs/"told/dit_ckpt.safetensors")[1]["attributes"]["thumbs"]["mouth"]
-    value = next(iter(told))
-    run("sample", "-c", "told.yaml", "--class", "thumbs", "--attribute", f"mouth={value}", "--out", "parts", cwd=runs)
-    assert (runs/"parts/x0_0.png").exists()
-    for pair, says in (("mouth", "part=value"), ("mouth=green", "cannot be 'green'"), ("wings=two", "has no part 'wings'")):
-        p = run("sample", "-c", "told.yaml", "--class", "thumbs", "--attribute", pair, "--out", "none", cwd=runs, rc=2)
-        assert says in p.stderr and "Traceback" not in p.stderr and not (runs/"none/x0_0.png").exists()
+    state, meta = load_weights(runs/"told/dit_ckpt.safetensors")
+    rows = torch.nn.init.normal_(state["y_embedder.embedding_table.weight"], generator=torch.Generator().manual_seed(0)) # attributes that speak
+    save_weights(runs/"told/dit_ckpt.safetensors", {**state, "y_embedder.embedding_table.weight": rows}, meta)
+    def sample(*pairs, rc=0): return run("sample", "-c", "told.yaml", "--class", "thumbs", *(a for pair in pairs for a in ("--attribute", pair)), "--out", "parts", cwd=runs, rc=rc)
+    pictures = []
+    for value in told: sample(f"mouth={value}"); pictures.append((runs/"parts/x0_0.png").read_bytes())
+    assert len(set(pictures)) == len(told) > 1
+    sample(" mouth = " + value); assert (runs/"parts/x0_0.png").read_bytes() == pictures[-1]
+    for pairs, says in ((["mouth"], "part=value"), (["mouth=green"], "cannot be 'green'"), (["wings=two"], "has no part 'wings'"), ([f"mouth={value}"] * 2, "twice")):
+        p = sample(*pairs, rc=2)
+        assert says in p.stderr and "Traceback" not in p.stderr
+    assert "--class thumbs" in run("sample", "-c", "told.yaml", "--attribute", f"mouth={value}", cwd=runs, rc=2).stderr

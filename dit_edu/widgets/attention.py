@@ -19,7 +19,7 @@ def attention_maps(
     dit, # any DiT whose blocks have .attn
     xt: torch.Tensor, # noisy latents, (b, c, h, w)
     t: int, # timestep
-    y: torch.Tensor | None = None, # labels, (b,)
+    y: torch.Tensor | None = None, # labels, (b,), or (b, 1+k) with attributes
 ) -> torch.Tensor: # weights, (blocks, b, heads, n, n); a row for each query
     "The attention weights of all blocks in one forward pass."
     heard, mine = [], threading.get_ident() # other threads may be using this network too

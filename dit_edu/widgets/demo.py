@@ -11,6 +11,7 @@ import torch
 import traitlets
 from PIL import Image
 from ..core import DitEduError, image_grid, to_pil
+from ..data import always_there
 from ..pipeline import Pipeline, load_pretrained
 from ..samplers import SAMPLERS
 from .base import Widget, sheet
@@ -69,7 +70,7 @@ def model_facts(
     weak, span = weaker(pipe).values() or ((), None)
     about = f"without block{'s' * (len(weak) > 1)} {', '.join(map(str, weak))}" * bool(weak) + (f", for t from {span[0]} to {min(span[1], T - 1)}" if span else "")
     classes = [pipe.classes[i] if i < len(pipe.classes) else str(i) for i in range(k)]
-    parts = [{part: list(values) for part, values in pipe.attributes.get(c, {}).items() if ".." not in next(iter(values))} for c in classes] # boxes of numbers are left to chance
+    parts = [{part: [*shares, *["none"] * (not always_there(shares))] for part, shares in pipe.attributes.get(c, {}).items() if ".." not in next(iter(shares))} for c in classes] # boxes of numbers are left to chance
     return dict(weaker=about, classes=classes, parts=parts, timesteps=T,
                 begin=dict(y="mixed" if k else "none", attributes={}, sampler=d.get("sampler", "ddim"), steps=min(d.get("steps", 25), 25, T), scale=d.get("guidance_scale", 1.), low=low, high=min(high, T - 1), skip=d.get("skip_scale", 1.)))
 
@@ -102,8 +103,10 @@ class SamplingDemo(Widget):
         if name not in models: raise DitEduError(f"SamplingDemo: there is no model {name!r}; choose from {', '.join(models)}")
         begin = dict(model=name, seed=0, n=9, **models[name]["begin"])
         if unknown := set(settings) - set(begin): raise DitEduError(f"SamplingDemo: unknown setting {sorted(unknown)[0]!r}; choose from {', '.join(begin)}")
-        self.kept = None
-        super().__init__(title=title, models=models, settings={**begin, **settings}, start=start)
+        self.kept, settings = None, {**begin, **settings}
+        settings["attributes"] = settings["attributes"] or {}
+        if settings["attributes"]: self.pipes[name].tell(self.pipes[name].labels(settings["y"], 1) if settings["y"] not in ("mixed", "none") else None, settings["attributes"]) # says what is wrong with them
+        super().__init__(title=title, models=models, settings=settings, start=start)
 
 # %% ../../nbs/widgets/demo.ipynb #34a89b92
 def _work(self: SamplingDemo, settings):

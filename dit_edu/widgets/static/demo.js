@@ -11,12 +11,12 @@ function view({ model, el }) {
     choice({ label: 'model', options: names, value: now.model, oninput: v => { Object.assign(now, { model: v }, models[v].begin); build(); } }));
   const some = h('div', { class: 'controls', style: 'margin-top: 7px' }), count = h('summary', {});
   const parts = h('details', {}, count, some);
-  const chosen = () => { const n = Object.keys(now.attributes).length; count.textContent = `its parts (${n ? `${n} chosen` : 'drawn'})`; };
+  const chosen = () => { const n = Object.keys(now.attributes).length; count.textContent = `its parts (${n ? `${n} chosen` : 'by chance'})`; };
   const ask = k => v => { now.attributes = { ...now.attributes }; if (v) now.attributes[k] = v; else delete now.attributes[k]; chosen(); };
-  const offer = () => { // what may be asked for beside the class; what is not asked for is drawn
+  const offer = () => { // what may be asked for beside the class; what is not asked for comes by chance
     const all = Object.entries((models[now.model].parts || {})[now.y] || {}), known = Object.fromEntries(all);
-    now.attributes = Object.fromEntries(Object.entries(now.attributes).filter(([k, v]) => k in known && [...known[k], 'none'].includes(v)));
-    some.replaceChildren(...all.map(([k, values]) => choice({ label: k, options: [['', 'any'], ...values, 'none'], value: now.attributes[k] ?? '', oninput: ask(k) })));
+    now.attributes = Object.fromEntries(Object.entries(now.attributes).filter(([k, v]) => k in known && known[k].includes(v)));
+    some.replaceChildren(...all.map(([k, values]) => choice({ label: k, options: [['', 'any'], ...values], value: now.attributes[k] ?? '', oninput: ask(k) })));
     parts.hidden = !all.length; chosen();
   };
   const build = () => { // what can be set depends on the model: its classes, its timesteps
