@@ -29,7 +29,7 @@ def _check_labels(model, y, scale):
     if y is None or model.num_classes == 0: return None
     y, null = torch.as_tensor(y), model.null_label
     known = getattr(model, 'num_attributes', 0)
-    if y.ndim > 1 + (known > 0): raise DitEduError(f"Labels of this model are one number for each image, not {tuple(y.shape)}; it knows no attributes." if not known else f"Labels are (b,) or (b, 1+k), not {tuple(y.shape)}.")
+    if y.ndim > 1 + (known > 0): raise DitEduError(f"Labels of this model are one number for each image, not {tuple(y.shape)}, for it knows no attributes: use y[:, 0]." if not known else f"Labels are (b,) or (b, 1+k), not {tuple(y.shape)}.")
     if y.ndim == 2 and not y.shape[1]: raise DitEduError("Labels of shape (b, 0) hold no class; give (b,) or (b, 1+k).")
     y, parts = (y, None) if y.ndim < 2 else (y[:, 0], y)
     if parts is not None and (bad := parts[:, 1:][(parts[:, 1:] < -1) | (parts[:, 1:] >= known)]).numel(): raise DitEduError(f"Attributes are whole numbers from 0 to {known - 1}, or -1 for none, not {bad[0].item()}.")

@@ -124,7 +124,7 @@ def test_a_model_that_always_saw_its_labels_cannot_be_guided():
     x = torch.randn(2, 4, 8, 8)
     assert guided(net, 2)(x, 5).shape[0] == 2
     with pytest.raises(DitEduError, match="class_dropout_prob"): guided(net, 2, 2.)
-    for y, says in ((torch.tensor([0, 1, 2]), "3 labels for 2 images"), (torch.tensor([[0], [1]]), "use y.flatten"), (torch.tensor([True]), "whole numbers")):
+    for y, says in ((torch.tensor([0, 1, 2]), "3 labels for 2 images"), (torch.tensor([[0], [1]]), "use y\\[:, 0\\]"), (torch.tensor([True]), "whole numbers")):
         with pytest.raises(DitEduError, match=says): guided(net, y)(x, 5)
     torch.testing.assert_close(guided(net, torch.tensor([2, 1], dtype=torch.uint8))(x, 5), guided(net, [2, 1])(x, 5))
     for interval in ((80, 20), (.2, .8), (5,)):
