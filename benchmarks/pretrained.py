@@ -22,7 +22,7 @@ from scipy.ndimage import center_of_mass, label
 
 from dit_edu.config import load_config
 from dit_edu.core import count_params, image_grid, read_json, save_image, to_01, to_pil, write_json
-from dit_edu.data import AVATAR_CLASSES, AvatarDataset, attribute_words
+from dit_edu.data import AVATAR_CLASSES, AvatarDataset, always_there, attribute_words
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, nearest_neighbours, psnr, train_classifier
 from dit_edu.pipeline import load_pretrained
 from dit_edu.samplers import SAMPLERS, make_timesteps
@@ -94,9 +94,13 @@ whole = lambda ims: dict(zip(('whole', 'like_eyes'), (float(np.mean(v)) for v in
 
 
 def own(ds, indices): # labels and attributes of real avatars, as the transformer is told of them
-    parts = lambda i: pipe.attributes.get(ds.classes[ds.labels[i]], {})
-    said = [{k: v if (v := ds.attributes(i).get(k)) in parts(i)[k] else "none" for k in parts(i)} for i in indices]
-    return pipe.tell(torch.tensor([int(ds.labels[i]) for i in indices]), said if pipe.attributes else None)
+    (table, numbers), labels = ds.attribute_labels(), torch.tensor([int(ds.labels[i]) for i in indices])
+    if not pipe.attributes: return labels
+    words, said = attribute_words(table), []
+    for i in indices:
+        shares, has = pipe.attributes.get(ds.classes[ds.labels[i]], {}), {words[j][1]: words[j][2] for j in numbers[i] if j >= 0}
+        said.append({part: has.get(part, "none") for part in shares if has.get(part) in shares[part] or part not in has and not always_there(shares[part])})
+    return pipe.tell(labels, said)
 
 
 @torch.no_grad()
