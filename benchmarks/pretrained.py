@@ -93,14 +93,17 @@ def thumb(im): # is it whole; and are the two upper parts, the eyes, alike in si
 whole = lambda ims: dict(zip(('whole', 'like_eyes'), (float(np.mean(v)) for v in zip(*(thumb(im) for im in ims)))))
 
 
+def known(ds, indices): # {part: value} of real avatars, in the words of their own table
+    table, numbers = ds.attribute_labels()
+    words = [key[1:] for key in attribute_words(table)]
+    return [dict(words[j] for j in numbers[i] if j >= 0) for i in indices]
+
+
 def own(ds, indices): # labels and attributes of real avatars, as the transformer is told of them
-    (table, numbers), labels = ds.attribute_labels(), torch.tensor([int(ds.labels[i]) for i in indices])
+    labels = torch.tensor([int(ds.labels[i]) for i in indices])
     if not pipe.attributes: return labels
-    words, said = attribute_words(table), []
-    for i in indices:
-        shares, has = pipe.attributes.get(ds.classes[ds.labels[i]], {}), {words[j][1]: words[j][2] for j in numbers[i] if j >= 0}
-        said.append({part: has.get(part, "none") for part in shares if has.get(part) in shares[part] or part not in has and not always_there(shares[part])})
-    return pipe.tell(labels, said)
+    tables = [pipe.attributes.get(AVATAR_CLASSES[c], {}) for c in labels]
+    return pipe.tell(labels, [{part: has.get(part, "none") for part in t if has.get(part) in t[part] or part not in has and not always_there(t[part])} for has, t in zip(known(ds, indices), tables)])
 
 
 @torch.no_grad()
@@ -128,24 +131,23 @@ print(m["whole_thumbs"], flush=True)
 
 # are the parts those that were asked for? classifiers of one part each, trained on real avatars
 class Part(torch.utils.data.Dataset):
-    def __init__(self, ds, kind, part, images=None, said=None): # the avatars of one kind; images and words may be those of samples
-        self.classes = [*pipe.attributes[kind][part], "none"]
-        which = range(AVATAR_CLASSES.index(kind), len(ds if images is None else images), 10)
-        words = (ds.attributes(i) for i in which) if said is None else (said[i] for i in which)
-        self.labels = [self.classes.index(v if (v := w.get(part)) in self.classes else "none") for w in words]
-        self.picture = lambda j: ds[which[j]]["image"] if images is None else images[which[j]]
+    def __init__(self, kind, part, picture, said): # picture(j) is an image of that kind, said[j] what it should show
+        self.classes, self.picture = [*pipe.attributes[kind][part], "none"], picture
+        self.labels = [self.classes.index(v if (v := has.get(part)) in self.classes else "none") for has in said]
     def __len__(self): return len(self.labels)
     def __getitem__(self, j): return dict(image=self.picture(j), label=self.labels[j])
-    def agreement(self, classifier): return class_agreement(torch.stack([self.picture(j) for j in range(len(self))]), torch.tensor(self.labels), classifier)
+    def agreement(self, judge): return class_agreement(torch.stack([self.picture(j) for j in range(len(self))]), torch.tensor(self.labels), judge)
 
 
 m["parts"] = {}
 if pipe.attributes:
     asked, many = [w for k in range(0, n, 50) for w in pipe.told(pipe.tell(labels[k:k + 50], seed=k))], AvatarDataset(80000, 64)
     for kind, part in (("thumbs", "eyes"), ("thumbs", "mouth"), ("moods", "mouth"), ("planets", "surface"), ("landscape", "orb"), ("voxel-bot", "top")):
-        judge = train_classifier(Part(many, kind, part), steps=400)
-        m["parts"][f"{kind}: {part}"] = dict(held_out_real=Part(held, kind, part, real[:n]).agreement(judge), reconstructed=Part(held, kind, part, torch.cat([reconstruct(real[k:k + 500]) for k in range(0, n, 500)])).agreement(judge),
-                                             samples=Part(None, kind, part, samples, asked).agreement(judge))
+        k = AVATAR_CLASSES.index(kind)
+        judge = train_classifier(Part(kind, part, lambda j: many[10 * j + k]["image"], known(many, range(k, 80000, 10))), steps=400)
+        said, mine = known(held, range(k, n, 10)), reconstruct(a[k::10])
+        m["parts"][f"{kind}: {part}"] = dict(held_out_real=Part(kind, part, lambda j: a[10 * j + k], said).agreement(judge), reconstructed=Part(kind, part, lambda j: mine[j], said).agreement(judge),
+                                             samples=Part(kind, part, lambda j: samples[10 * j + k], asked[k::10]).agreement(judge))
         print(kind, part, m["parts"][f"{kind}: {part}"], flush=True)
 feats = {k: alexnet_features(v, device="cpu") for k, v in dict(a=a, b=b, samples=samples, recon=reconstruct(b), blur=blur(b)).items()}
 fd = {k: frechet_distance(feats["a"], feats[k]) for k in ("b", "samples", "recon", "blur")}
