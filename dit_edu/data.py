@@ -211,6 +211,7 @@ def number_attributes(
     for out, row in zip(numbers, rows): out[:len(row)] = row
     return table, numbers
 
+# %% ../nbs/01_data.ipynb #42e41c77
 def attribute_words(
     table: dict, # {class: {part: {value: share}}}
 ) -> list: # (class, part, value) of each number
@@ -222,7 +223,6 @@ def always_there(
 ) -> bool:
     "Does every image of the class have this part? (Shares are rounded.)"
     return sum(shares.values()) > .999
-
 
 # %% ../nbs/01_data.ipynb #e7397d6b
 class AvatarDataset(ImageDataset):

@@ -100,6 +100,7 @@ def tell(self: Pipeline,
     width = max(map(len, rows))
     return torch.tensor([row + [-1] * (width - len(row)) for row in rows], device=labels.device)
 
+# %% ../nbs/17_pipeline.ipynb #c32bfe2e
 @patch
 def _draw_attributes(self: Pipeline, label, wanted, seed):
     if label >= len(self.classes) and wanted: raise DitEduError("attributes belong to a class, and the null label is none; give a class, or leave them out")
@@ -117,6 +118,7 @@ def _draw_attributes(self: Pipeline, label, wanted, seed):
             if drawn[part] is None and (v != "none" or always_there(shares)): raise DitEduError(f"{part} of {name} cannot be {v!r}; choose of {', '.join(shares)}" + ", or none" * (not always_there(shares)))
     return [(name, part, v) for part, v in drawn.items() if v]
 
+# %% ../nbs/17_pipeline.ipynb #f69ee7e1
 @patch
 def told(self: Pipeline,
     y: torch.Tensor, # (n, 1+k), from tell
@@ -124,7 +126,6 @@ def told(self: Pipeline,
     "The attributes in words."
     words = [key[1:] for key in attribute_words(self.attributes)]
     return [dict(words[i] for i in row[1:] if i >= 0) for row in y.tolist()] if y.ndim == 2 else [{} for _ in y]
-
 
 # %% ../nbs/17_pipeline.ipynb #d7f7f2ca
 @patch
