@@ -203,7 +203,7 @@ write_json(here/"metrics.json", m)
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
 extras = lambda part: "dit_params.attributes=true " * part.get("attributes", False) + (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
-further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often
+further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often{', told of parts' * part.get('attributes', False)}
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
   "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in part['class_weights'].items())}}}"
@@ -220,9 +220,9 @@ Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads i
 | | |
 |---|---|
 | autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes |
-| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in parts of {', '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
+| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in stages of {', '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
 | hardware | two CPU cores (AMD EPYC, AVX-512 with bf16), other work beside it; bf16 autocast |
-| data | avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), as many of each kind: 10,000 for the autoencoder, {', '.join(f"{q['num_images']:,}" for q in t['dit'])} for the transformer's parts, the smaller sets within the larger; styles CC0, see NOTICE |
+| data | avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), as many of each kind: 10,000 for the autoencoder, {', '.join(f"{q['num_images']:,}" for q in t['dit'])} for the transformer's stages, the smaller sets within the larger; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
 | weights | fp16 safetensors, {sum(q.stat().st_size for q in here.glob('*.safetensors')) / 2**20:.1f} MB |
 
@@ -237,9 +237,9 @@ python -c "from dit_edu.pipeline import export_run; export_run('avatars', '{expo
 
 On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the autoencoder was trained when Muon still computed in fp32; now it does so in bf16, as the config asks.)
 
-![the loss of the transformer's last {len(runs)} parts (a dotted line between them), by step and by timestep](curves.png)
+![the loss of the transformer's last {len(runs)} stages (a dotted line between them), by step and by timestep](curves.png)
 
-(The logs of the autoencoder and of the transformer's first part were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training. Parts that draw other kinds and timesteps more often have other losses, so heights compare within a part only.)
+(The logs of the autoencoder and of the transformer's first stage were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training. Stages that draw other kinds and timesteps more often, or tell more, have other losses, so heights compare within a stage only.)
 
 ![100 samples, not chosen: seeds in order, ten per kind](samples.png)
 
@@ -248,8 +248,8 @@ On another machine the numbers will differ in the last digits. (One thing differ
 - **Autoencoder**, on {v['n']:,} avatars it has not seen (test split, mode of the latent): PSNR {v['psnr']:.2f} dB, LPIPS (AlexNet) {v['lpips_alex']:.4f}.
 - **Classes**: a classifier trained on real avatars, itself right on {100 * c['classifier_on_held_out_real']:.1f} % of 1,000 held-out real ones, agrees with the asked class on {100 * c['samples']:.2f} % of {c['n']:,} samples.
 - **Fréchet distance on AlexNet features** (not an FID), {f['n']:,} samples against {f['n']:,} held-out real avatars, 64 px, no resizing, float in memory (the samples were drawn under bf16 autocast, which moves a pixel by {m['bf16_rms_change']:.4f} of its range, rms): samples {f['samples']:.1f}; floor (two real sets) {f['floor_two_real_sets']:.1f}; the autoencoder's reconstructions {f['vae_reconstructions']:.1f}; real ones blurred by 1 px {f['blur_1px']:.1f}. Samples / blur: {f['ratio_samples_to_blur']:.3f}.
-- **Thumbs**, the hardest kind: {both(e['samples'])} of {e['n']} samples are whole, with a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth (in brackets: and the larger eye is less than twice the smaller); of real ones {both(e['held_out_real'])}, of reconstructed ones {both(e['reconstructed'])} (a small kissing mouth comes apart there). Guided by the label alone it would be {both(e['guided_by_label_only'])}. Sampling that begins at real ones with noise keeps whole {', '.join(f'{both(v)} from t = {t}' for t, v in e['from_real_noised_to'].items())}.
-- **Parts**: the transformer is told of parts beside the class ({len(attribute_words(pipe.attributes)):,} values in all, with numbers in eight boxes each); for each sample they came by chance, as often as in the data. Classifiers of one part each, trained on 8,000 real avatars of that kind, find the part that was asked for (in brackets: of held-out real ones, of reconstructed ones): {', '.join(f"{k} {100 * q['samples']:.0f} % ({100 * q['held_out_real']:.0f}, {100 * q['reconstructed']:.0f})" for k, q in m['parts'].items())}.
+- **Thumbs**, the hardest kind: {both(e['samples'])} of {e['n']} samples are whole, with a body of another colour than the background and just three black or white parts in the face, two eyes and a mouth (in brackets: and the larger eye is less than twice the smaller); of real ones {both(e['held_out_real'])}, of reconstructed ones {both(e['reconstructed'])} (a small kissing mouth comes apart there). Guided by the label alone, for t from 200 to 800, it would be {both(e['guided_by_label_only'])}. Sampling that begins at real ones with noise keeps whole, told of their own parts, {', '.join(f'{both(v)} from t = {t}' for t, v in e['from_real_noised_to'].items())}.
+- **Parts**: the transformer is told of parts beside the class ({len(attribute_words(pipe.attributes)):,} values in all, with numbers in eight boxes each); for each sample they came by chance, as often as in the data. Classifiers of one part each, trained on 8,000 real avatars of that kind, find the part that was asked for (in brackets: of held-out real ones, of reconstructed ones): {', '.join(f"{k} {100 * q['samples']:.0f} % ({100 * q['held_out_real']:.0f}, {100 * q['reconstructed']:.0f})" for k, q in m['parts'].items())}. (By chance it would be 7 to 30 %. The judge of eyes is weak itself, so compare with the brackets.)
 - **Near-copies**: {d['measure']}. Median over {d['n']} samples {d['median_samples']:.2f}, over held-out real avatars {d['median_held_out_real']:.2f}; {100 * d['share_of_samples_nearer_than_a_hundredth_of_held_out_real']:.1f} % of samples are nearer than the nearest hundredth of real ones.
 - **Speed**, here, with {s['threads']} threads: 16 images in {s['steps']} steps, decoded, {s['seconds_16_images']:.1f} s; first preview after {s['seconds_to_first_preview_of_16']:.2f} s.
 
@@ -257,7 +257,7 @@ On another machine the numbers will differ in the last digits. (One thing differ
 |---|---|---|---|---|---|
 {rows}
 
-(Fréchet distances per kind rest on a tenth of the images, so they are larger than the whole's and comparable only among themselves. The loss is the transformer's, on {o['n_per_class']} images of each kind, each at {o['draws']} random timesteps, the same noise for both.)
+(Fréchet distances per kind rest on a tenth of the images, so they are larger than the whole's and comparable only among themselves. The loss is the transformer's, told of class and parts, on {o['n_per_class']} images of each kind, each at {o['draws']} random timesteps, the same noise for both.)
 
 ![samples above, the nearest training avatar below](neighbours.png)
 

@@ -72,7 +72,7 @@ def sample_command(
     overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
     seed: int = typer.Option(0, help="Of the noise, and of all else that comes by chance."), # of the noise, and of all else that comes by chance
     label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."), # classes by number or name, with commas; None: all in turn
-    attribute: Optional[List[str]] = typer.Option(None, help="With --class: part=value, such as eyes=variant03; may be repeated. Other parts come by chance."), # part=value, any number of them
+    attribute: Optional[List[str]] = typer.Option(None, help="With --class: part=value, such as eyes=variant01; may be repeated. Other parts come by chance."), # part=value, any number of them
     out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."), # folder for the pictures; None: samples, in the run's folder or else here
 ):
     "Sample, and save the x0 prediction at every timestep."
@@ -99,7 +99,7 @@ def _attributes(pairs, label):
     out = {}
     for text in pairs or []:
         part, eq, value = (s.strip() for s in text.partition("="))
-        if not (part and eq and value): _refuse(f"--attribute {text!r} is not of the form part=value; write for example --attribute eyes=variant03")
+        if not (part and eq and value): _refuse(f"--attribute {text!r} is not of the form part=value; write for example --attribute eyes=variant01")
         if part in out: _refuse(f"--attribute names {part} twice; give it once")
         out[part] = value
     if out and not label: _refuse("--attribute belongs to a class; add --class, for example --class thumbs")

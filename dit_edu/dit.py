@@ -54,7 +54,7 @@ class DiT(nn.Module):
         conditioning: str = 'adaln_zero', # how blocks are told time and class, a name in BLOCKS
         grad_checkpointing: bool = False, # recompute blocks in backward: less memory, about a third more time
         freq_dim: int = 256, # sines and cosines that describe a timestep, before its MLP
-        num_attributes: int = 0, # parts that an image may have beside its class, see LabelEmbedder
+        num_attributes: int = 0, # values of parts that an image may have beside its class, see LabelEmbedder
     ):
         super().__init__()
         self.config = {k: v for k, v in locals().items() if k not in ('self', '__class__')}

@@ -94,7 +94,7 @@ class LabelEmbedder(nn.Module):
         num_classes: int, # number of classes
         dim: int, # width of the network
         dropout_prob: float, # how often a label is hidden in training; 0 for no null row
-        num_attributes: int = 0, # parts that an image of a class may have, such as round eyes; their rows come last
+        num_attributes: int = 0, # values of parts that an image may have, such as round eyes; their rows come last
     ):
         super().__init__()
         self.num_classes, self.dropout_prob, self.num_attributes = num_classes, dropout_prob, num_attributes

@@ -75,7 +75,7 @@ def _ask(model, x, t, y): return model(x, t) if y is None else model(x, t, y)
 def guided_denoiser(
     diffusion, # a Diffusion: knows the schedule and what the network predicts
     model, # network called as model(x, t, y)
-    y, # the labels to ask for, (b,) ints, one int for all, or None
+    y, # the labels to ask for, (b,) ints, one int for all, (b, 1+k) with attributes, or None
     scale: float = 1., # guidance scale: 1 is neutral
     interval: tuple = None, # (t_low, t_high) where guidance acts; None is everywhere
     weak = None, # a weaker network to push away from

@@ -115,6 +115,7 @@ def _draw_attributes(self: Pipeline, label, wanted, seed):
         drawn[part] = next((v for v, edge in zip(shares, edges) if u < edge), None)
         if part in wanted:
             drawn[part] = v if (v := str(wanted[part])) in shares else None
+            if drawn[part] and not drawn.get(owner, True): raise DitEduError(f"{part} of {name} needs a {owner}, which this image has not; ask for one too, of {', '.join(parts[owner])}")
             if drawn[part] is None and (v != "none" or always_there(shares)): raise DitEduError(f"{part} of {name} cannot be {v!r}; choose of {', '.join(shares)}" + ", or none" * (not always_there(shares)))
     return [(name, part, v) for part, v in drawn.items() if v]
 

@@ -114,6 +114,8 @@ def test_where_a_part_lies_belongs_to_the_part():
     assert abs(Counter(w["ringRotate"] for w in turned)["0..9"] / len(turned) - .6) < .08 and 400 < sum("tailRotate" in w for w in said) < 600
     assert not any("ringRotate" in w for w in pipe.told(pipe.tell(pipe.labels("cat", 50), {"ring": "none"})))
     assert all("ringRotate" in w for w in pipe.told(pipe.tell(pipe.labels("cat", 50), {"ring": "bold"})))
+    with pytest.raises(DitEduError, match="needs a ring.*bold, thin"): pipe.tell(pipe.labels("cat", 1), {"ring": "none", "ringRotate": "0..9"})
+    assert pipe.told(pipe.tell(pipe.labels("cat", 1), {"ring": "thin", "ringRotate": "0..9"}))[0]["ringRotate"] == "0..9"
 
 
 def test_asked_for_and_drawn():
@@ -210,6 +212,7 @@ def test_the_network_is_told_of_each_images_own(runs):
 
 @pytest.mark.parametrize("changes, says", [
     ({"dit_params.conditional": False}, "needs dit_params.conditional"),
+    ({"train_params.latent_flips": True}, "latent_flips and dit_params.attributes are both on"),
     ({"dataset_params": {"name": "folder", "im_path": "images", "im_size": 16, "classes": True}}, "nothing is known of these images"),
     ({"dataset_params": {"name": "avatars", "im_size": 16, "num_images": 20, "classes": False}, "train_params.dit_start_from": "told/dit_ckpt.safetensors"}, "other attributes"),
     ({"dit_params.attributes": False, "train_params.dit_start_from": "told/dit_ckpt.safetensors"}, "set dit_params.attributes=true"),
