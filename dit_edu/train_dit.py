@@ -96,7 +96,7 @@ def sample_weights(
     if other := [k for k in wanted if k not in classes]: raise DitEduError(f"train_params.dit_class_weights names {other[0]!r}, which is no class of the data; choose of {', '.join(classes)}")
     return np.array([wanted.get(c, 1.) for c in classes])[np.asarray(labels)]
 
-
+# %% ../nbs/16_train_dit.ipynb #0845eed5
 def attribute_table(
     cfg: Config, # its dit_params.attributes says whether the transformer is told of any
     images, # the data set
@@ -108,7 +108,7 @@ def attribute_table(
     if not table: raise DitEduError("dit_params.attributes is on but nothing is known of these images beside their class; set it to false")
     return table, numbers
 
-
+# %% ../nbs/16_train_dit.ipynb #be7f7a20
 def build_dit(
     cfg: Config, # dit_params gives the sizes, the other sections those of a latent
     num_classes: int = 0, # 0: unconditional
