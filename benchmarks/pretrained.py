@@ -1,9 +1,10 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty avatars_parts
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty avatars_parts avatars_parts2 --decoder avatars_decoder
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
 The transformer was trained in parts, each from the weights that the part before exported. `--runs` names the folders of
 the last ones, whose logs are at hand: they give the curves; what metrics.json says of earlier parts is kept.
+`--decoder` names the folder in which the decoder was trained further.
 """
 import argparse
 import json
@@ -29,7 +30,7 @@ from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty", "avatars_parts"]); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty", "avatars_parts", "avatars_parts2"]); p.add_argument("--decoder", default="avatars_decoder"); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -176,7 +177,11 @@ for run, log in zip(runs, logs):
     parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
                       timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, attributes=cfg.dit_params.attributes, max_steps=how.dit_max_steps,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
-m["training"] = dict(vae=before["vae"], dit=parts)
+log, cfg = read_log(Path(args.decoder)/"vae_log.jsonl"), load_config(Path(args.decoder)/"vae_config.yaml"); how = cfg.train_params
+if len(log) != how.autoencoder_max_steps: raise SystemExit(f"{args.decoder} has {len(log)} steps and should have {how.autoencoder_max_steps}: let it finish first")
+decoder = dict(run=Path(args.decoder).name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, lr=how.autoencoder_lr, epochs=how.autoencoder_epochs, class_weights=how.autoencoder_class_weights, disc_weight=how.disc_weight,
+               last_loss=float(np.mean([row["loss"] for row in log[-100:]])))
+m["training"] = dict(vae=before["vae"], decoder=decoder, dit=parts)
 
 # near-copies: is a sample nearer to a training image than unseen real avatars are?
 train, small = AvatarDataset(max(part["num_images"] for part in parts), 64), lambda v: F.avg_pool2d(v, 4)
@@ -203,12 +208,19 @@ write_json(here/"metrics.json", m)
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
 extras = lambda part: "dit_params.attributes=true " * part.get("attributes", False) + (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
-further = "".join(f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often{', told of parts' * part.get('attributes', False)}
+often = lambda weights: "{" + ", ".join(f"{k}: {w:g}" for k, w in weights.items()) + "}"
+further = [f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often{', told of parts' * part.get('attributes', False)}
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
-  "train_params.dit_class_weights={{{', '.join(f'{k}: {w:g}' for k, w in part['class_weights'].items())}}}"
-python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
-""" for part, start, end in zip(parts[1:], exported, exported[1:]))
+  "train_params.dit_class_weights={often(part['class_weights'])}"
+{f"cp {decoder['run']}/vae_autoencoder_ckpt.safetensors {part['run']}" + chr(10) if part is parts[-1] else ""}python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
+""" for part, start, end in zip(parts[1:], exported, exported[1:])]
+tuned = f"""# {decoder['steps']:,} steps more of the decoder alone, before the last export: the latents stay as they are
+dit_edu train-vae --config avatars dataset_params.num_images={decoder['num_images']} train_params.task_name={decoder['run']} \\
+  train_params.autoencoder_start_from={exported[-2]}/vae_autoencoder_ckpt.safetensors train_params.autoencoder_decoder_only=true \\
+  train_params.autoencoder_epochs={decoder['epochs']} train_params.autoencoder_max_steps={decoder['steps']} train_params.autoencoder_lr={decoder['lr']} train_params.disc_weight={decoder['disc_weight']:g} \\
+  "train_params.autoencoder_class_weights={often(decoder['class_weights'])}"
+"""
 v, c, f, s, d, t, o, e = (m[k] for k in ("vae", "classes", "frechet_alexnet", "speed", "near_copies", "training", "loss", "whole_thumbs"))
 rows = "\n".join(f"| {k} | {v['per_class'][k]['psnr']:.1f} | {v['per_class'][k]['lpips_alex']:.4f} | {100 * c['per_class'][k]:.1f} % | {f['per_class'][k]:.1f} | {o['per_class'][k]['trained_on']:.3f} / {o['per_class'][k]['unseen']:.3f} |" for k in AVATAR_CLASSES)
 both = lambda q: f"{100 * q['whole']:.0f} % ({100 * q['like_eyes']:.0f} %)"
@@ -219,10 +231,10 @@ Class-conditional avatars, 64×64 pixels, ten kinds. `load_pretrained()` reads i
 
 | | |
 |---|---|
-| autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes |
+| autoencoder | VAE-GAN, f4, 4 channels (64×64×3 → 16×16×4), {m['parameters']['vae']:,} parameters, {t['vae']['steps']:,} steps of 8 images, {t['vae']['minutes']:.0f} minutes; then {t['decoder']['steps']:,} of its decoder alone, with {', '.join(t['decoder']['class_weights'])} shown more often, {t['decoder']['minutes']:.0f} minutes |
 | transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA, {sum(q['steps'] for q in t['dit']):,} steps of 64 in stages of {', '.join(f"{q['steps']:,} ({q['minutes']:.0f} minutes)" for q in t['dit'])}, wall time in which other work was done too |
 | hardware | two CPU cores (AMD EPYC, AVX-512 with bf16), other work beside it; bf16 autocast |
-| data | avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), as many of each kind: 10,000 for the autoencoder, {', '.join(f"{q['num_images']:,}" for q in t['dit'])} for the transformer's stages, the smaller sets within the larger; styles CC0, see NOTICE |
+| data | avatars drawn by DiceBear (`dicebear-core` {m['made_with']['dicebear-core']}, `dicebear-styles` {m['made_with']['dicebear-styles']}, `resvg-py` {m['made_with']['resvg-py']}), as many of each kind: 10,000 for the autoencoder and {t['decoder']['num_images']:,} for its decoder, {', '.join(f"{q['num_images']:,}" for q in t['dit'])} for the transformer's stages, the smaller sets within the larger; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
 | weights | fp16 safetensors, {sum(q.stat().st_size for q in here.glob('*.safetensors')) / 2**20:.1f} MB |
 
@@ -233,13 +245,13 @@ dit_edu train-vae --config avatars && dit_edu infer-vae --config avatars
 dit_edu train-dit --config avatars train_params.dit_epochs=12                 # to the end of a cosine
 dit_edu train-dit --config avatars --resume train_params.compile=true        # and from there to 30 epochs
 python -c "from dit_edu.pipeline import export_run; export_run('avatars', '{exported[0]}')"
-{further}```
+{''.join(further[:-1])}{tuned}{further[-1]}```
 
-On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the autoencoder was trained when Muon still computed in fp32; now it does so in bf16, as the config asks.)
+On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the first 10,000 steps of the autoencoder were made when Muon still computed in fp32; now it does so in bf16, as the config asks.)
 
 ![the loss of the transformer's last {len(runs)} stages (a dotted line between them), by step and by timestep](curves.png)
 
-(The logs of the autoencoder and of the transformer's first stage were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training. Stages that draw other kinds and timesteps more often, or tell more, have other losses, so heights compare within a stage only.)
+(The logs of the autoencoder's first training and of the transformer's first stage were lost with the machine they lay on; the tutorial `avatars_cpu` has both curves for a shorter training. Stages that draw other kinds and timesteps more often, or tell more, have other losses, so heights compare within a stage only.)
 
 ![100 samples, not chosen: seeds in order, ten per kind](samples.png)
 

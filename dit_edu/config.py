@@ -109,6 +109,9 @@ class AutoencoderTraining(Section):
     autoencoder_warmup_steps: AtLeast0 = 0 # optimiser steps in which the learning rate rises to its base; 0: none
     autoencoder_lr_schedule: Literal["constant", "cosine", "linear"] = "constant" # after the warm-up; cosine and linear fall towards 0 at the last step
     autoencoder_img_save_steps: AtLeast0 = 64 # optimiser steps between pictures of reconstructions; 0 takes none
+    autoencoder_class_weights: dict[str, PositiveFloat] = {} # how often a class is visited, by its name, where others count 1; {}: all alike
+    autoencoder_start_from: Optional[str] = None # a trained autoencoder to begin with, a .safetensors file; None: random weights (the discriminator's are always random)
+    autoencoder_decoder_only: bool = False # leave the encoder of autoencoder_start_from as it is, and so its latents
     autoencoder_ema_decay: Share = 0.0 # share of the averaged weights that stays at each step, below 1; 0: no EMA
     rec_loss: Literal["l1", "l2"] = "l2" # absolute or squared difference, averaged over pixels
     perceptual_weight: NonNegativeFloat = 1.0 # on LPIPS; 0: without it
@@ -265,6 +268,7 @@ def check_config(
     if not set(p.skip_blocks) <= set(range(d.num_layers)): raise DitEduError(f"diffusion_params.skip_blocks in {source} is {p.skip_blocks}, and the transformer has the blocks 0 to {d.num_layers - 1}; choose among them, or set skip_blocks to [] and skip_scale to 1")
     for key in ("guidance_interval", "skip_interval"):
         if (g := getattr(p, key)) is not None and not (len(g) == 2 and 0 <= g[0] <= g[1] and g[0] < p.num_timesteps): raise DitEduError(f"diffusion_params.{key} in {source} is {g}; give two timesteps below num_timesteps {p.num_timesteps}, the lower one first, for example [{p.num_timesteps // 5}, {p.num_timesteps * 4 // 5}]")
+    if cfg.train_params.autoencoder_decoder_only and not cfg.train_params.autoencoder_start_from: raise DitEduError(f"train_params.autoencoder_decoder_only in {source} needs autoencoder_start_from, the autoencoder whose encoder to keep; name one, or set it to false")
     files = [k for k, _ in cfg.train_params if k.endswith("_ckpt_name")]
     if (bad := [k for k in files if not getattr(cfg.train_params, k)]): raise DitEduError(f"train_params.{bad[0]} in {source} is empty; give a file's name")
     if len({cfg.path(k) for k in files}) < len(files): raise DitEduError(f"{', '.join(files)} in {source} name one and the same file (endings do not count); give each its own")

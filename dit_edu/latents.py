@@ -79,7 +79,7 @@ def fingerprint(
 ) -> dict: # facts that JSON can hold
     "Everything that decides the numbers in a cache: change one of these and the cache is wrong."
     facts = {}
-    if vae is not None: facts["vae"] = _sha([state_hash(vae.state_dict()), getattr(vae, "config", None)])
+    if vae is not None: facts["vae"] = _sha([vae.latents_hash() if hasattr(vae, "latents_hash") else state_hash(vae.state_dict()), getattr(vae, "config", None)])
     if dataset is not None:
         facts |= dict(count=len(dataset), preprocessing=dataset.preprocessing, classes=list(dataset.classes), keys=_sha(_keys(dataset)))
         if getattr(dataset, "signature", None): facts["signature"] = dataset.signature

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from PIL import Image
-from .core import DitEduError, atomic_write, default_device, image_grid, load_weights, save_image, save_weights, state_hash, to_01, to_pil
+from .core import DitEduError, atomic_write, default_device, image_grid, load_weights, save_image, save_weights, to_01, to_pil
 from .config import Config, load_config, save_config
 from .data import MOVES, always_there, attribute_words
 from .diffusion import Diffusion
@@ -282,6 +282,11 @@ def guidance_arguments(
     return out
 
 # %% ../nbs/17_pipeline.ipynb #fad66aeb
+def _check_latents(meta, path, vae, vae_path):
+    if meta.get("vae", now := vae.latents_hash()) != now:
+        raise DitEduError(f"{path} was trained on the latents of another autoencoder than {vae_path}; train the transformer again, or put its own autoencoder back")
+
+
 def load_run(
     cfg: Config, # its task_name says where, its names say what
     device: str | torch.device | None = None, # None: the best there is
@@ -293,8 +298,7 @@ def load_run(
     if not vae_path.exists(): raise DitEduError(f"there is no trained autoencoder at {vae_path}; run dit_edu train-vae first, or correct train_params.task_name")
     dit, meta = DiT.load(path)
     vae, _ = VAE.load(vae_path)
-    if meta.get("vae", now := state_hash(vae.state_dict())) != now:
-        raise DitEduError(f"{path} was trained on the latents of another autoencoder than {vae_path}; train the transformer again, or put its own autoencoder back")
+    _check_latents(meta, path, vae, vae_path)
     now = diffusion_facts(cfg)
     if (was := meta.get("diffusion", now)) != now:
         raise DitEduError(f"{path} was trained with {was} and the config says {now}; correct diffusion_params, or take the run's own dit_config.yaml")
@@ -335,11 +339,10 @@ def export_run(
     small = lambda state: {k: v.to(dtype) for k, v in state.items()}
     vae_path, disc_path = cfg.path("vae_autoencoder_ckpt_name"), cfg.path("vae_discriminator_ckpt_name")
     to.mkdir(parents=True, exist_ok=True)
-    state, meta = load_weights(vae_path)
-    save_weights(to/vae_path.name, small(state), meta)
-    vae, _ = VAE.load(to/vae_path.name) # as it will be loaded, so that the transformer knows it by its new hash
-    state, meta = load_weights(cfg.path("dit_ckpt_name"))
-    save_weights(to/cfg.path("dit_ckpt_name").name, small(state), {**meta, "vae": state_hash(vae.state_dict())})
+    (vae, facts), (state, meta) = VAE.load(vae_path), load_weights(cfg.path("dit_ckpt_name"))
+    _check_latents(meta, cfg.path("dit_ckpt_name"), vae, vae_path)
+    vae.round_weights(dtype).save(to/vae_path.name, facts, dtype) # the transformer knows it by its new hash
+    save_weights(to/cfg.path("dit_ckpt_name").name, small(state), {**meta, "vae": vae.latents_hash()})
     if disc_path.exists(): save_weights(to/disc_path.name, small(load_weights(disc_path)[0]), None)
     cfg.train_params.task_name = "."
     save_config(cfg, to/"dit_config.yaml")

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['build_vae', 'build_loss', 'VAEGANTask', 'measure_latents', 'open_run', 'run_settings', 'save_reconstructions',
-           'class_names', 'train_vae']
+           'sample_weights', 'fitting_vae', 'class_names', 'train_vae']
 
 # %% ../nbs/14_train_vae.ipynb #0d9446c3
 import math
 from contextlib import contextmanager
 from pathlib import Path
+import numpy as np
 import torch
 from torch import nn
 from fastcore.basics import patch
@@ -146,7 +147,7 @@ def _fingerprint(cfg, part):
     free = {"sampler", "sampling_steps", "guidance_scale", "guidance_interval", "skip_blocks", "skip_scale", "skip_interval", "grad_checkpointing"}
     flat = {f"{s}.{k}": v for s in keep for k, v in getattr(cfg, s).model_dump().items() if k not in free}
     prefix = "autoencoder_" if part == "vae" else "dit_"
-    own = [f"{prefix}batch_size", f"{prefix}acc_steps", "seed"] + (["dit_weight_decay", "save_latents", "latent_flips"] if part == "dit" else [])
+    own = [f"{prefix}batch_size", f"{prefix}acc_steps", "seed"] + (["dit_weight_decay", "save_latents", "latent_flips"] if part == "dit" else ["autoencoder_decoder_only"])
     return flat | {f"train_params.{k}": getattr(cfg.train_params, k) for k in own}
 
 
@@ -174,6 +175,32 @@ def save_reconstructions(
     save_image(image_grid(torch.cat([to_01(x), to_01(recon)]), ncols=len(x)), path)
 
 # %% ../nbs/14_train_vae.ipynb #8b41374d
+def sample_weights(
+    cfg: Config, # its train_params.autoencoder_class_weights or dit_class_weights says how often each class is visited, relative to 1
+    part: str, # autoencoder or dit
+    classes: list[str], # their names; empty if there are none
+    labels, # (n,) class numbers of the data set
+) -> np.ndarray | None: # (n,); None if all samples count alike
+    "How often each sample is visited, from the weight of its class."
+    key = f"{part}_class_weights"
+    wanted = getattr(cfg.train_params, key)
+    if not wanted: return None
+    if not classes: raise DitEduError(f"train_params.{key} needs classes, and here are none; " + ("set dit_params.conditional=true or leave it out" if part == "dit" else "set dataset_params.classes=true or leave it out"))
+    if other := [k for k in wanted if k not in classes]: raise DitEduError(f"train_params.{key} names {other[0]!r}, which is no class of the data; choose of {', '.join(classes)}")
+    return np.array([wanted.get(c, 1.) for c in classes])[np.asarray(labels)]
+
+
+def fitting_vae(
+    cfg: Config, # autoencoder_params and dataset_params say what it should be like
+    path: str | Path, # of a trained autoencoder
+) -> VAE: # in eval mode
+    "Load an autoencoder; an error if it has other sizes than the config asks for."
+    vae, wanted = VAE.load(path)[0], build_vae(cfg).config
+    other = [k for k, v in wanted.items() if vae.config.get(k) != v]
+    if other: raise DitEduError(f"the autoencoder in {path} has {other[0]} = {vae.config.get(other[0])} and the config asks for {wanted[other[0]]}; take or train another, or correct the config")
+    return vae
+
+
 def class_names(
     cfg: Config, # its dit_params.conditional says whether there should be classes
     images, # the data set
@@ -197,10 +224,19 @@ def train_vae(
     vae, loss = build_vae(cfg), build_loss(cfg)
     acc = make_accelerator(t.precision)
     folder = open_run(cfg, "vae", path, resume) if acc.is_main_process else Path(t.task_name)
+    settings = run_settings(cfg, "vae")
+    settings.weights = sample_weights(cfg, "autoencoder", list(dataset.classes), dataset.labels)
+    if t.autoencoder_start_from and (t.autoencoder_decoder_only or not any(folder.glob("checkpoints/vae_*.safetensors"))):
+        try: start = fitting_vae(cfg, t.autoencoder_start_from)
+        except DitEduError as e: raise DitEduError(f"train_params.autoencoder_start_from, {t.autoencoder_start_from}, cannot be used: {e}") from None
+        vae.load_state_dict(start.state_dict())
+    if t.autoencoder_decoder_only:
+        for part in (vae.encoder, vae.quant_conv): part.requires_grad_(False)
+        settings.fingerprint["the hash of train_params.autoencoder_start_from"] = start.latents_hash()
     size = cfg.dataset_params.im_size // vae.factor
     task = VAEGANTask(vae, loss, t.autoencoder_lr, t.disc_lr, (cfg.autoencoder_params.z_channels, size, size), t.autoencoder_ema_decay > 0,
                       t.autoencoder_optimizer, t.precision)
-    trainer = Trainer(task, dataset, run_settings(cfg, "vae"), folder, "vae", acc)
+    trainer = Trainer(task, dataset, settings, folder, "vae", acc)
     shown = torch.stack([dataset[i]["image"] for i in torch.linspace(0, len(dataset) - 1, min(8, len(dataset))).long().tolist()])
 
     def pictures(trainer, log):
@@ -211,7 +247,9 @@ def train_vae(
     def write(trainer):
         facts = {"step": trainer.step, "classes": list(dataset.classes)}
         with trainer.averaged("vae"):
-            measure_latents(vae, dataset, seed=t.seed).save(path, facts)
+            if t.autoencoder_decoder_only: vae.keep_latents_of(start)
+            else: measure_latents(vae, dataset, seed=t.seed)
+            vae.save(path, facts)
         vae.set_latent_stats(torch.zeros(1), torch.ones(1)) # training itself works on raw latents
         if loss.disc is not None: save_weights(cfg.path("vae_discriminator_ckpt_name"), loss.disc.state_dict(), facts)
 

@@ -15,7 +15,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import DitEduError, load_weights, read_json, save_weights
+from .core import DitEduError, load_weights, read_json, save_weights, state_hash
 
 # %% ../nbs/11_vae.ipynb #c3cce482
 class DiagonalGaussian:
@@ -339,6 +339,7 @@ class VAE(nn.Module):
         self.post_quant_conv = nn.Conv2d(latent_channels, latent_channels, 1)
         self.register_buffer('latents_mean', torch.zeros(latent_channels), persistent=False)
         self.register_buffer('latents_std', torch.ones(latent_channels), persistent=False)
+        self.latents_of = None # see keep_latents_of
         init_weights(self)
 
     @property
@@ -404,15 +405,44 @@ def scaling_factor(self: VAE) -> float: # 0.18215 for Stable Diffusion's first a
     m, s = self.latents_mean.double(), self.latents_std.double()
     return float(1 / (s.square().mean() + m.var(unbiased=False)).sqrt())
 
+# %% ../nbs/11_vae.ipynb #aabe4873
+def _encoder_hash(vae): return state_hash({k: v + 0. for k, v in vae.state_dict().items() if k.startswith(('encoder.', 'quant_conv.'))}) # + 0.: an average makes 0 of -0
+
+@patch
+def latents_hash(self: VAE) -> str: # 64 hexadecimal digits
+    "A fingerprint of the latents it makes: of all its weights, or what `keep_latents_of` put in its place."
+    if self.latents_of and self.latents_of['encoder'] == _encoder_hash(self): return self.latents_of['hash']
+    return state_hash(self.state_dict())
+
+@patch
+def keep_latents_of(self: VAE,
+    old: VAE, # another, with the same encoder
+) -> VAE: # the same as before, with the statistics and the fingerprint of old, for as long as its encoder does not change
+    "Say that these latents are those of an older autoencoder."
+    if self.config != old.config or _encoder_hash(self) != _encoder_hash(old): raise DitEduError('VAE.keep_latents_of: the two encoders differ, and so do their latents; train only the decoder, or make the latents again.')
+    self.latents_of = dict(hash=old.latents_hash(), encoder=_encoder_hash(old))
+    return self.set_latent_stats(old.latents_mean, old.latents_std)
+
+@patch
+def round_weights(self: VAE,
+    dtype: torch.dtype, # float16, for small files
+) -> VAE: # the same; from now on its encoder alone gives the fingerprint, so that rounded copies with other decoders fit each other
+    "Round the weights in place."
+    with torch.no_grad():
+        for p in self.parameters(): p.copy_(p.to(dtype))
+    self.latents_of = dict(hash=_encoder_hash(self), encoder=_encoder_hash(self))
+    return self
+
 # %% ../nbs/11_vae.ipynb #7497e9c6
 @patch
 def save(self: VAE,
     path: str, # where to write, .safetensors
     meta: dict | None = None, # anything else to remember (JSON)
+    dtype: torch.dtype | None = None, # of the numbers in the file; None: as they are
 ):
     "Write weights, config and latent statistics into one safetensors file."
-    facts = dict(kind='VAE', config=self.config, latents_mean=self.latents_mean.tolist(), latents_std=self.latents_std.tolist())
-    save_weights(path, self.state_dict(), {**(meta or {}), **facts})
+    facts = dict(kind='VAE', config=self.config, latents_mean=self.latents_mean.tolist(), latents_std=self.latents_std.tolist(), latents_of=self.latents_of)
+    save_weights(path, {k: v.to(dtype or v.dtype) for k, v in self.state_dict().items()}, {**(meta or {}), **facts})
 
 @patch(cls_method=True)
 def load(cls: VAE,
@@ -423,6 +453,7 @@ def load(cls: VAE,
     if not meta or meta.get('kind') != 'VAE':
         raise DitEduError(f"{path} holds weights but is no VAE saved by dit_edu; build the VAE yourself and use load_state_dict, or load_autoencoder_kl for a diffusers folder.")
     vae = cls(**meta['config'])
+    vae.latents_of = meta.get('latents_of')
     return _fill(vae, state, path).set_latent_stats(torch.tensor(meta['latents_mean']), torch.tensor(meta['latents_std'])).eval(), meta
 
 def _fill(vae, state, path): # load_state_dict with one sentence instead of a page
