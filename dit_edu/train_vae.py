@@ -137,7 +137,7 @@ def open_run(
         raise DitEduError(f"{ckpt} is finished and there is no checkpoint {begun} to go on from; choose another train_params.task_name, or remove the file to train afresh")
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise DitEduError(f"the run's folder {folder} cannot be made ({e.strerror}); choose another train_params.task_name") from None
-    for left in [*folder.glob(f".{part}_*.tmp*"), *begun.parent.glob(f".{part}_*.tmp*")]: left.unlink(missing_ok=True) # of a run that was killed while it wrote
+    for left in [*folder.glob(f".{part}_*.tmp*"), *begun.parent.glob(f".{part}_*.tmp*"), *folder.glob(f"{part}_*samples/.*.tmp*")]: left.unlink(missing_ok=True) # of a run that was killed while it wrote
     return folder
 
 

@@ -74,6 +74,15 @@ def refused(run, part, folder, *args, says):
     return lines[0]
 
 
+@pytest.mark.parametrize("part, pictures", [("vae", "vae_autoencoder_samples"), ("dit", "dit_samples")])
+def test_what_a_kill_left_half_written_goes(alone, tmp_path, run, part, pictures):
+    shutil.copytree(alone, tmp_path/"work")
+    left = [tmp_path/"work/run"/f for f in (f".{part}_log.tmp", f"checkpoints/.{part}_1.tmp.safetensors", f"{pictures}/.step_00000008-1-a.tmp.png")]
+    for f in left: f.parent.mkdir(exist_ok=True); f.touch()
+    run(COMMAND[part], "-c", "config.yaml", "--resume", cwd=tmp_path/"work")
+    assert not any(f.exists() for f in left)
+
+
 @pytest.mark.parametrize("part", COMMAND)
 def test_killed_three_times(part, alone, tmp_path, start, run):
     seed = int.from_bytes(os.urandom(4), "little")
