@@ -174,7 +174,7 @@ def save_reconstructions(
     recon = vae(x.to(device), sample=False)[0].cpu()
     save_image(image_grid(torch.cat([to_01(x), to_01(recon)]), ncols=len(x)), path)
 
-# %% ../nbs/14_train_vae.ipynb #8b41374d
+# %% ../nbs/14_train_vae.ipynb #4c2ffb5f
 def sample_weights(
     cfg: Config, # its train_params.autoencoder_class_weights or dit_class_weights says how often each class is visited, relative to 1
     part: str, # autoencoder or dit
@@ -210,7 +210,7 @@ def class_names(
     if not images.classes: raise DitEduError("dit_params.conditional is on but the images have no classes; put them in one sub-folder for each class and set dataset_params.classes=true, or set dit_params.conditional=false and diffusion_params.guidance_scale=1")
     return list(images.classes)
 
-
+# %% ../nbs/14_train_vae.ipynb #1737219e
 def train_vae(
     cfg: Config, # the run's config
     resume: bool = False, # go on from the last checkpoint, if there is one

@@ -420,7 +420,7 @@ def keep_latents_of(self: VAE,
 ) -> VAE: # the same as before, with the statistics and the fingerprint of old, for as long as its encoder does not change
     "Say that these latents are those of an older autoencoder."
     if self.config != old.config or _encoder_hash(self) != _encoder_hash(old): raise DitEduError('VAE.keep_latents_of: the two encoders differ, and so do their latents; train only the decoder, or make the latents again.')
-    self.latents_of = dict(hash=old.latents_hash(), encoder=_encoder_hash(old))
+    self.latents_of = dict(hash=old.latents_hash(), encoder=_encoder_hash(self))
     return self.set_latent_stats(old.latents_mean, old.latents_std)
 
 @patch
@@ -430,7 +430,7 @@ def round_weights(self: VAE,
     "Round the weights in place."
     with torch.no_grad():
         for p in self.parameters(): p.copy_(p.to(dtype))
-    self.latents_of = dict(hash=_encoder_hash(self), encoder=_encoder_hash(self))
+    self.latents_of = dict.fromkeys(('hash', 'encoder'), _encoder_hash(self))
     return self
 
 # %% ../nbs/11_vae.ipynb #7497e9c6
