@@ -452,7 +452,11 @@ def load(self: Trainer):
         if odd := have.keys() ^ want.keys():
             key = sorted(odd)[0]
             raise DitEduError(f"{found[-1]} was written {'with' if key in have else 'without'} the {what} {key}, and the config says otherwise now; set it back, or choose another task_name to start afresh")
-    for k, m in self.task.modules.items(): m.load_state_dict(state["modules"][k])
+    for k, m in self.task.modules.items():
+        was, now = ({n: list(v.shape) for n, v in w.items()} for w in (state["modules"][k], m.state_dict()))
+        for n in sorted(was.keys() | now.keys()):
+            if was.get(n) != now.get(n): raise DitEduError(f"{found[-1]} holds another {k} than the config builds now ({n}: {was.get(n, 'none')} there, {now.get(n, 'none')} here); set the config back, or choose another task_name to start afresh")
+        m.load_state_dict(state["modules"][k])
     for k, o in self.task.optimizers.items():
         try: o.load_state_dict(state["optimizers"][k])
         except ValueError: raise DitEduError(f"the optimizer of {k} was of another kind when {found[-1]} was written; set it back, or choose another task_name to start afresh") from None

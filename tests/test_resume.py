@@ -2,7 +2,7 @@
 import json, os, random, shutil, time
 import pytest
 from runs import hashes, log_of
-from dit_edu.core import load_weights, state_hash
+from dit_edu.core import load_weights, save_weights, state_hash
 
 COMMAND = {"vae": "train-vae", "dit": "train-dit"}
 WEIGHTS = {"vae": ["vae_autoencoder_ckpt", "vae_discriminator_ckpt"], "dit": ["dit_ckpt"]}
@@ -171,7 +171,10 @@ def test_refusals(part, alone, tmp_path, start, run):
         shutil.copy(folder/"images/red/0.png", folder/"images/red/more.png")
         refused(run, part, folder, "--resume", says=["number of images", "21", "22", newest.name])
         (folder/"images/red/more.png").unlink()
-    whole = newest.read_bytes()
+    whole, key = newest.read_bytes(), {"vae": "autoencoder_params.num_mid_layers", "dit": "dit_params.num_layers"}[part]
+    tensors, meta = load_weights(newest) # as written by a version that did not know the key yet
+    save_weights(newest, tensors, meta | {"fingerprint": {k: v for k, v in meta["fingerprint"].items() if k != key}})
+    refused(run, part, folder, "--resume", f"{key}=3", says=[newest.name, f"another {part} than the config", "task_name"])
     for broken in (whole[:len(whole) // 2], b""):
         newest.write_bytes(broken)
         refused(run, part, folder, "--resume", says=[newest.name, "remove it", f"{part}_00000004.safetensors"])
