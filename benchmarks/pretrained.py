@@ -1,4 +1,4 @@
-"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty avatars_parts avatars_parts2 --decoder avatars_decoder
+"""Measure the model that ships, and write its card: python benchmarks/pretrained.py --samples 1000 --runs avatars_on avatars_more avatars_many avatars_eighty avatars_parts avatars_parts2 avatars_low --decoder avatars_decoder
 
 Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/, and the moving picture of the
 project's README. Every number in the card comes from here.
@@ -30,7 +30,7 @@ from dit_edu.samplers import SAMPLERS, make_timesteps
 from dit_edu.training import read_log
 
 here = Path(__file__).parents[1]/"dit_edu"/"pretrained"
-p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty", "avatars_parts", "avatars_parts2"]); p.add_argument("--decoder", default="avatars_decoder"); p.add_argument("--threads", type=int, default=2)
+p = argparse.ArgumentParser(); p.add_argument("--samples", type=int, default=1000); p.add_argument("--runs", nargs="+", default=["avatars_on", "avatars_more", "avatars_many", "avatars_eighty", "avatars_parts", "avatars_parts2", "avatars_low"]); p.add_argument("--decoder", default="avatars_decoder"); p.add_argument("--threads", type=int, default=2)
 args = p.parse_args()
 torch.set_num_threads(args.threads)
 pipe, m = load_pretrained(device="cpu"), {}
@@ -175,11 +175,11 @@ logs = [read_log(r/"dit_log.jsonl") for r in runs]
 for run, log in zip(runs, logs):
     cfg = load_config(run/"dit_config.yaml"); how = cfg.train_params
     parts.append(dict(run=run.name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, epochs=how.dit_epochs, lr=how.dit_lr, warmup_steps=how.dit_warmup_steps, class_weights=how.dit_class_weights,
-                      timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, attributes=cfg.dit_params.attributes, max_steps=how.dit_max_steps,
+                      timestep_sampling=cfg.diffusion_params.timestep_sampling, timestep_mean=cfg.diffusion_params.timestep_mean, attributes=cfg.dit_params.attributes, max_steps=how.dit_max_steps, ema_decay=how.dit_ema_decay, start=Path(how.dit_start_from).parent.name,
                       last_loss=float(np.mean([r["loss"] for r in log[-100:]]))))
 log, cfg = read_log(Path(args.decoder)/"vae_log.jsonl"), load_config(Path(args.decoder)/"vae_config.yaml"); how = cfg.train_params
 if len(log) != how.autoencoder_max_steps: raise SystemExit(f"{args.decoder} has {len(log)} steps and should have {how.autoencoder_max_steps}: let it finish first")
-decoder = dict(run=Path(args.decoder).name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, lr=how.autoencoder_lr, epochs=how.autoencoder_epochs, class_weights=how.autoencoder_class_weights, disc_weight=how.disc_weight,
+decoder = dict(run=Path(args.decoder).name, steps=len(log), minutes=log[-1]["seconds"] / 60, num_images=cfg.dataset_params.num_images, lr=how.autoencoder_lr, epochs=how.autoencoder_epochs, class_weights=how.autoencoder_class_weights, disc_weight=how.disc_weight, goes_into=Path(how.autoencoder_start_from).parent.name,
                last_loss=float(np.mean([row["loss"] for row in log[-100:]])))
 m["training"] = dict(vae=before["vae"], decoder=decoder, dit=parts)
 
@@ -204,20 +204,22 @@ m["parameters"] = dict(dit=count_params(pipe.dit), vae=count_params(pipe.vae))
 m["made_with"] = dict(python=platform.python_version(), **{k: version(k) for k in ("torch", "dicebear-core", "dicebear-styles", "resvg-py")})
 write_json(here/"metrics.json", m)
 
-# the commands of every part after the first, each beginning with what the part before exported
+# the commands of every part after the first, each beginning with what the part before exported, or with its folder
+usual = load_config("avatars").train_params.dit_ema_decay
 exported = [f"avatars_{sum(q['epochs'] for q in parts[:k + 1])}" for k in range(len(parts))]
 num_images = lambda part: f"dataset_params.num_images={part['num_images']} " if part["num_images"] != parts[0]["num_images"] else ""
-extras = lambda part: "dit_params.attributes=true " * part.get("attributes", False) + (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "")
+extras = lambda part: "dit_params.attributes=true " * part.get("attributes", False) + (f"train_params.dit_max_steps={n} " if (n := part["max_steps"]) else "") + (f"diffusion_params.timestep_sampling={how} " if (how := part["timestep_sampling"]) != parts[0]["timestep_sampling"] else "") + (f"diffusion_params.timestep_mean={mean} " if (mean := part.get("timestep_mean", 0)) else "") + (f"train_params.dit_ema_decay={d} " if (d := part.get("ema_decay", usual)) != usual else "")
 often = lambda weights: "{" + ", ".join(f"{k}: {w:g}" for k, w in weights.items()) + "}"
 further = [f"""mkdir {part['run']} && cp {start}/vae_*.safetensors {part['run']}                  # {part['steps']:,} steps more, with hard kinds shown more often{', told of parts' * part.get('attributes', False)}
 dit_edu train-dit --config avatars {num_images(part)}train_params.task_name={part['run']} train_params.dit_start_from={start}/dit_ckpt.safetensors \\
   train_params.dit_epochs={part['epochs']} {extras(part)}train_params.dit_lr={part['lr']} train_params.dit_warmup_steps={part['warmup_steps']} train_params.compile=true \\
   "train_params.dit_class_weights={often(part['class_weights'])}"
-{f"cp {decoder['run']}/vae_autoencoder_ckpt.safetensors {part['run']}" + chr(10) if part is parts[-1] else ""}python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
-""" for part, start, end in zip(parts[1:], exported, exported[1:])]
-tuned = f"""# {decoder['steps']:,} steps more of the decoder alone, before the last export: the latents stay as they are
+{f"cp {decoder['run']}/vae_autoencoder_ckpt.safetensors {part['run']}" + chr(10) if part['run'] == decoder['goes_into'] else ""}python -c "from dit_edu.pipeline import export_run; export_run('{part['run']}', '{end}')"
+""" for part, start, end in zip(parts[1:], [part.get("start") or e for part, e in zip(parts[1:], exported)], exported[1:])]
+at = [part["run"] for part in parts].index(decoder["goes_into"]) - 1 # of the block in further whose folder gets the decoder
+tuned = f"""# {decoder['steps']:,} steps more of the decoder alone, for the next export: the latents stay as they are
 dit_edu train-vae --config avatars dataset_params.num_images={decoder['num_images']} train_params.task_name={decoder['run']} \\
-  train_params.autoencoder_start_from={exported[-2]}/vae_autoencoder_ckpt.safetensors train_params.autoencoder_decoder_only=true \\
+  train_params.autoencoder_start_from={exported[at]}/vae_autoencoder_ckpt.safetensors train_params.autoencoder_decoder_only=true \\
   train_params.autoencoder_epochs={decoder['epochs']} train_params.autoencoder_max_steps={decoder['steps']} train_params.autoencoder_lr={decoder['lr']} train_params.disc_weight={decoder['disc_weight']:g} \\
   "train_params.autoencoder_class_weights={often(decoder['class_weights'])}"
 """
@@ -245,7 +247,7 @@ dit_edu train-vae --config avatars && dit_edu infer-vae --config avatars
 dit_edu train-dit --config avatars train_params.dit_epochs=12                 # to the end of a cosine
 dit_edu train-dit --config avatars --resume train_params.compile=true        # and from there to 30 epochs
 python -c "from dit_edu.pipeline import export_run; export_run('avatars', '{exported[0]}')"
-{''.join(further[:-1])}{tuned}{further[-1]}```
+{''.join(further[:at])}{tuned}{''.join(further[at:])}```
 
 On another machine the numbers will differ in the last digits. (One thing differs from the code as it is now: the first 10,000 steps of the autoencoder were made when Muon still computed in fp32; now it does so in bf16, as the config asks.)
 

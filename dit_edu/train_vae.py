@@ -197,7 +197,9 @@ def fitting_vae(
     "Load an autoencoder; an error if it has other sizes than the config asks for."
     vae, wanted = VAE.load(path)[0], build_vae(cfg).config
     other = [k for k, v in wanted.items() if vae.config.get(k) != v]
-    if other: raise DitEduError(f"the autoencoder in {path} has {other[0]} = {vae.config.get(other[0])} and the config asks for {wanted[other[0]]}; take or train another, or correct the config")
+    if other:
+        key = dict(in_channels="dataset_params.im_channels", latent_channels="autoencoder_params.z_channels", channels="autoencoder_params.down_channels", norm_groups="autoencoder_params.norm_channels").get(other[0], f"autoencoder_params.{other[0]}")
+        raise DitEduError(f"the autoencoder in {path} has {key} = {vae.config.get(other[0])} and the config asks for {wanted[other[0]]}; take or train another, or correct the config")
     return vae
 
 

@@ -97,7 +97,7 @@ def test_class_weights_choose_the_images(second, run):
     ([ONLY[2]], "needs autoencoder_start_from"),
     (["train_params.autoencoder_start_from=none.safetensors"], "autoencoder_start_from, none.safetensors, cannot be used"),
     (["train_params.autoencoder_start_from=run/dit_ckpt.safetensors"], "no VAE saved by dit_edu"),
-    ([AGAIN[1], "autoencoder_params.z_channels=8"], "latent_channels = 4 and the config asks for 8"),
+    ([AGAIN[1], "autoencoder_params.z_channels=8"], "autoencoder_params.z_channels = 4 and the config asks for 8"),
     ([AGAIN[1], "train_params.autoencoder_class_weights={moon: 2}"], "'moon', which is no class of the data"),
 ])
 def test_what_cannot_be_is_said(second, run, more, says):
