@@ -71,7 +71,7 @@ def test_from_any_folder_offline_and_nothing_written_into_the_package(tmp_path):
 def test_guidance_has_an_interval_and_silly_ones_are_refused(pipe):
     from dit_edu.config import load_config
     from dit_edu.core import DitEduError
-    assert pipe.defaults['interval'] == (200, 499) and pipe.defaults['skip_interval'] == (500, 999)
+    assert pipe.defaults['interval'] == (200, 800)
     for key in ('guidance_interval', 'skip_interval'):
         for bad in ('[8]', '[800, 200]', '[-1, 5]'):
             with pytest.raises(DitEduError, match=key): load_config('tiny', [f'diffusion_params.{key}={bad}'])
