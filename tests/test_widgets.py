@@ -51,7 +51,10 @@ def test_a_demo_of_a_network_without_blocks_has_no_skip_guidance(pipe):
     ideal = Pipeline(IdealDenoiser(torch.randn(4, 3, 8, 8), pipe.diffusion.schedule), None, pipe.diffusion, (3, 8, 8))
     demo = SamplingDemo(ideal, start=False, n=1, steps=2)
     assert demo.models["model"]["weaker"] == "" and "skip_blocks" not in steps_arguments(ideal, {**demo.settings, "skip": 2})
-    assert "without block 2" in (facts := SamplingDemo(load_pretrained(device="cpu"), start=False).models["shipped"])["weaker"] and facts["begin"]["skip"] == 2
+    shipped = load_pretrained(device="cpu")
+    assert "without block 2" in (facts := SamplingDemo(shipped, start=False).models["shipped"])["weaker"] and facts["begin"]["skip"] == 1
+    shipped.defaults |= dict(skip_blocks=(3, 4), skip_scale=1.5)
+    assert "without blocks 3, 4" in (facts := SamplingDemo(shipped, start=False).models["shipped"])["weaker"] and facts["begin"]["skip"] == 1.5
 
 
 def test_adaln_says_what_is_true_of_the_picture_shown():
