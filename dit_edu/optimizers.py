@@ -56,40 +56,54 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad(): loss = closure()
         for group in self.param_groups:
-            update = self.matrix_update if group["matrices"] else self.adam_update
-            for p in group["params"]:
-                if p.grad is not None: p.sub_(update(p, self.state[p], group), alpha=group["lr"])
+            params = [p for p in group["params"] if p.grad is not None]
+            rule = self.matrix_updates if group["matrices"] else self.adam_updates
+            # one at a time, numbers stay in a CPU's cache; a GPU would spend its time being told of hundreds of small products
+            for some in [[p] for p in params] if not params or params[0].device.type == "cpu" else [params]:
+                torch._foreach_add_(some, rule(some, group), alpha=-group["lr"])
         return loss
 
 # %% ../nbs/13b_muon.ipynb #4082c11a
 @patch
-def matrix_update(self: Muon,
-    p: torch.Tensor, # a parameter with its gradient, (rows, ...); what follows the rows is flattened
-    state: dict, # what is kept for it from step to step: m, the running mean of its gradient
-    group: dict, # its settings; momentum and weight_decay are read
-) -> torch.Tensor: # to subtract, times the learning rate; shaped like p
-    "Muon's step for one matrix, weight decay included."
-    if not state: state["m"] = torch.zeros_like(p)
-    m = state["m"].lerp_(p.grad, 1 - group["momentum"])
-    ahead = p.grad.lerp(m, group["momentum"]).flatten(1) # Nesterov
-    rows, cols = ahead.shape
-    square = rows > cols and rows % cols == 0 # several matrices in one, as in attn.qkv
-    u = orthogonalize(ahead.view(-1, cols, cols) if square else ahead, dtype=self.dtype)
-    size = 0.2 * max(u.shape[-2:]) ** 0.5 # now the entries are as large as Adam's
-    return u.reshape(p.shape) * size + p * group["weight_decay"]
+def matrix_updates(self: Muon,
+    params: list, # parameters with their gradients, (rows, ...) each; what follows the rows is flattened
+    group: dict, # their settings; momentum and weight_decay are read
+) -> list: # to subtract, times the learning rate; shaped like the parameters
+    "Muon's step for many matrices, weight decay included; kept from step to step: m, the running mean of the gradient."
+    for p in params:
+        if not self.state[p]: self.state[p]["m"] = torch.zeros_like(p)
+    grads, means = [p.grad for p in params], [self.state[p]["m"] for p in params]
+    torch._foreach_lerp_(means, grads, 1 - group["momentum"])
+    ahead = [a.flatten(1) for a in torch._foreach_lerp(grads, means, group["momentum"])] # Nesterov
+    stacks = {}
+    for i, a in enumerate(ahead):
+        rows, cols = a.shape
+        square = rows > cols and rows % cols == 0 # several matrices in one, as in attn.qkv
+        ahead[i] = a.reshape(-1, cols if square else rows, cols)
+        stacks.setdefault(ahead[i].shape[1:], []).append(i)
+    for shape, which in stacks.items():
+        u = orthogonalize(torch.cat([ahead[i] for i in which]), dtype=self.dtype)
+        u = u * (0.2 * max(shape) ** 0.5) # now the entries are as large as Adam's
+        for i, part in zip(which, u.split([len(ahead[i]) for i in which])): ahead[i] = part.reshape(params[i].shape)
+    if group["weight_decay"]: torch._foreach_add_(ahead, params, alpha=group["weight_decay"])
+    return ahead
 
 @patch
-def adam_update(self: Muon,
-    p: torch.Tensor, # a parameter with its gradient, any shape
-    state: dict, # what is kept for it from step to step: running means m and v, and n, the steps so far
-    group: dict, # its settings; betas are read
-) -> torch.Tensor: # to subtract, times the learning rate; shaped like p
-    "Adam's step for one parameter, without weight decay."
-    if not state: state.update(m=torch.zeros_like(p), v=torch.zeros_like(p), n=0)
-    state["n"] += 1
-    (b1, b2), n = group["betas"], state["n"]
-    m, v = state["m"].lerp_(p.grad, 1 - b1), state["v"].lerp_(p.grad.square(), 1 - b2)
-    return (m / (1 - b1**n)) / ((v / (1 - b2**n)).sqrt() + 1e-8)
+def adam_updates(self: Muon,
+    params: list, # parameters with their gradients, any shapes
+    group: dict, # their settings; betas are read
+) -> list: # to subtract, times the learning rate; shaped like the parameters
+    "Adam's step for many parameters, without weight decay; kept from step to step: running means m and v, and n, the steps so far."
+    (b1, b2), states = group["betas"], [self.state[p] for p in params]
+    for p, s in zip(params, states):
+        if not s: s.update(m=torch.zeros_like(p), v=torch.zeros_like(p), n=0)
+        s["n"] += 1
+    grads, m, v = [p.grad for p in params], [s["m"] for s in states], [s["v"] for s in states]
+    torch._foreach_lerp_(m, grads, 1 - b1)
+    torch._foreach_lerp_(v, torch._foreach_mul(grads, grads), 1 - b2)
+    spread = torch._foreach_sqrt(torch._foreach_div(v, [1 - b2**s["n"] for s in states]))
+    torch._foreach_add_(spread, 1e-8)
+    return torch._foreach_div(torch._foreach_div(m, [1 - b1**s["n"] for s in states]), spread)
 
 # %% ../nbs/13b_muon.ipynb #70ef6f03
 def make_optimizer(

@@ -221,6 +221,9 @@ def train_dit(
     with acc.main_process_first():
         data = run_latents(cfg, vae, images, progress and acc.is_main_process, rebuild_latents and acc.is_main_process) if t.save_latents else images
     if t.save_latents: vae.set_latent_stats(data.mean, data.std)
+    if t.save_latents and acc.device.type == "cuda":
+        size = sum(f.stat().st_size for f in data.folder.glob("shard-*.safetensors"))
+        if size < torch.cuda.mem_get_info(acc.device)[0] / 4: data.hold(acc.device) # else read from the disk, batch by batch
     torch.manual_seed(mix(t.seed, "dit weights"))
     dit = build_dit(cfg, len(classes), len(attribute_words(table)))
     facts = dict(vae=vae.latents_hash(), classes=classes, diffusion=diffusion_facts(cfg), latents_mean=vae.latents_mean.tolist(), latents_std=vae.latents_std.tolist())

@@ -7,7 +7,7 @@ __all__ = ['mix', 'epoch_order', 'Micro', 'plan_step', 'Draws', 'lr_factor', 'EM
            'make_accelerator', 'read_ahead', 'fetch', 'Trainer', 'read_log', 'fit']
 
 # %% ../nbs/13_training.ipynb #734fc360
-import contextlib, hashlib, json, math, time
+import contextlib, functools, hashlib, json, math, time
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
@@ -60,11 +60,12 @@ def plan_step(
     rank: int = 0, # this process
     world: int = 1, # how many processes
     weights: np.ndarray | None = None, # see epoch_order
+    order=None, # called with the epoch, for its order; None: epoch_order
 ) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
     "What the given step trains on: a pure function, so that any step can be asked for at any time."
     micro, window = batch_size * world, batch_size * world * acc_steps
     epoch, k = divmod(step, math.ceil(n / window))
-    chosen = epoch_order(n, seed, epoch, weights)[k * window:(k + 1) * window]
+    chosen = (order(epoch) if order else epoch_order(n, seed, epoch, weights))[k * window:(k + 1) * window]
     out = []
     for start in range(0, len(chosen), micro):
         part = chosen[start:start + micro]
@@ -282,6 +283,8 @@ class Trainer:
         self.acc = accelerator or make_accelerator(settings.precision)
         self.flip = getattr(dataset, "flip", False) if settings.flip is None else settings.flip
         self.rank, self.world, self.step = self.acc.process_index, self.acc.num_processes, 0
+        # an epoch's order is shuffled once and not at every step; the workers may be an epoch ahead
+        self.order = functools.lru_cache(2)(lambda epoch: epoch_order(len(self.dataset), self.s.seed, epoch, self.s.weights))
         for m in task.modules.values(): m.to(self.acc.device)
         self.ema = {k: EMA(task.modules[k], settings.ema_decay) for k in task.averaged} if settings.ema_decay else {}
         if settings.compile:
@@ -310,7 +313,7 @@ def plan(self: Trainer,
     step: int, # global step, from 0
 ) -> tuple[int, list[Micro]]: # the epoch, and this process's micro-batches
     "What this process trains on at a step."
-    return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world, self.s.weights)
+    return plan_step(len(self.dataset), step, self.s.batch_size, self.s.acc_steps, self.s.seed, self.rank, self.world, order=self.order)
 
 @patch
 def batches(self: Trainer,
