@@ -28,7 +28,7 @@ setup(
     long_description=(here/"README.md").read_text(encoding="utf8"), long_description_content_type="text/markdown",
     classifiers=["Programming Language :: Python :: 3", "Intended Audience :: Developers"],
     packages=find_packages(include=["dit_edu", "dit_edu.*"]), include_package_data=True,
-    package_data={"dit_edu": ["configs/*.yaml", "pretrained/*", "widgets/static/*.js"]}, cmdclass={"build_py": BuildWithNotebooks},
+    package_data={"dit_edu": ["configs/*.yaml", "pretrained/*", "pretrained/avatars-128/*", "widgets/static/*.js"]}, cmdclass={"build_py": BuildWithNotebooks},
     python_requires=f">={cfg['min_python']}", install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["dit_edu=dit_edu._modidx:d"]},

@@ -68,20 +68,21 @@ def train_dit_command(
 # %% ../nbs/20_cli.ipynb #af3f37fa
 @app.command("sample")
 def sample_command(
-    config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, the model that ships with the package."), # a shipped name, or the path of a YAML file; None: the shipped model
+    config: Optional[str] = typer.Option(None, "--config", "-c", help="The config of a run; without it, a model that ships with the package."), # a shipped name, or the path of a YAML file; None: a shipped model
     overrides: Optional[List[str]] = _Overrides, # section.key=value, any number of them
+    model: Optional[str] = typer.Option(None, help="Without --config: avatars (64 px, the default) or avatars-128, or the folder of a finished run."), # which trained model, if there is no config
     seed: int = typer.Option(0, help="Of the noise, and of all else that comes by chance."), # of the noise, and of all else that comes by chance
     label: Optional[str] = typer.Option(None, "--class", help="A class, by number or name; several with commas. Default: all in turn."), # classes by number or name, with commas; None: all in turn
     attribute: Optional[List[str]] = typer.Option(None, help="With --class: part=value, such as eyes=variant01; may be repeated. Other parts come by chance."), # part=value, any number of them
     out: Optional[Path] = typer.Option(None, help="Folder for the pictures; default: samples/ in the run's folder."), # folder for the pictures; None: samples, in the run's folder or else here
 ):
     "Sample, and save the x0 prediction at every timestep."
-    from dit_edu.pipeline import SHIPPED, load_pretrained, load_run, save_samples
-    if not (config or (SHIPPED/"dit_config.yaml").exists()): load_pretrained() # says what is wrong
-    cfg = _load(config or SHIPPED/"dit_config.yaml", overrides if config else ["train_params.num_samples=16", "train_params.num_grid_rows=4", *(overrides or [])])
-    if not config:
-        if any(v.startswith("train_params.task_name=") for v in overrides or []): _refuse("train_params.task_name says where a run of yours lies, and without --config the model that ships is sampled; add --config and the run's config")
-        cfg.train_params.task_name = str(SHIPPED)
+    from dit_edu.pipeline import load_run, pretrained_folder, save_samples
+    if config and model: _refuse("--config names a run of yours and --model a trained model; give one of them")
+    if not config and any(v.startswith("train_params.task_name=") for v in overrides or []): _refuse("train_params.task_name says where a run of yours lies, and without --config a model that ships is sampled; add --config and the run's config")
+    trained = None if config else pretrained_folder(model)
+    cfg = _load(config or trained/"dit_config.yaml", overrides if config else ["train_params.num_samples=16", "train_params.num_grid_rows=4", *(overrides or [])])
+    if trained: cfg.train_params.task_name = str(trained)
     pipe, n = load_run(cfg), cfg.train_params.num_samples
     folder = out or (Path(cfg.train_params.task_name)/"samples" if config else Path("samples"))
     last = save_samples(pipe, folder, n, min(n, cfg.train_params.num_grid_rows), y=_labels(pipe, label, n), attributes=_attributes(attribute, label), seed=seed, **pipe.defaults)
@@ -114,14 +115,14 @@ def _class(pipe, text): # a name is a name, even if it is made of digits
 # %% ../nbs/20_cli.ipynb #057e0f13
 @app.command("demo")
 def demo_command(
-    run: Optional[Path] = typer.Option(None, help="The folder of a finished run; without it, the model that ships with the package."), # a run's folder; None: the shipped model
+    run: Optional[Path] = typer.Option(None, help="The folder of a finished run; without it, the models that ship with the package."), # a run's folder; None: the shipped models
     port: int = typer.Option(0, min=0, max=65535, help="0: any free one."), # 0 to 65535; 0: any free one
     browser: bool = typer.Option(True, "--browser/--no-browser", help="Open a browser window."), # open a browser window
 ):
     "Open the sampling demo in a browser window."
-    from dit_edu.pipeline import load_pretrained
+    from dit_edu.pipeline import MODELS, load_pretrained
     from dit_edu.widgets import SamplingDemo, serve
-    serve(SamplingDemo({run.name if run else "shipped": load_pretrained(run)}), port, show=browser)
+    serve(SamplingDemo({run.name: load_pretrained(run)} if run else {name: load_pretrained(name) for name in MODELS}), port, show=browser)
 
 # %% ../nbs/20_cli.ipynb #be1b057d
 def copy_notebooks(

@@ -5,6 +5,7 @@ import pytest, torch
 from PIL import Image
 from runs import draw_images, hashes, log_of, write_config
 from dit_edu.core import DitEduError, load_weights, save_weights, state_hash
+from dit_edu.pipeline import MODELS
 
 VAE, DIT = "vae_autoencoder_ckpt.safetensors", "dit_ckpt.safetensors"
 
@@ -417,6 +418,17 @@ def test_the_shipped_model_takes_overrides(run, tmp_path):
     assert files == ["x0_0.png", "x0_500.png", "x0_999.png"] and Image.open(tmp_path/"one/x0_0.png").size == (64, 64)
     p = run("sample", "diffusion_params.nonsense=1", cwd=tmp_path, rc=2)
     assert "unknown key nonsense" in sentence(p) and not (tmp_path/"samples").exists()
+
+
+def test_another_shipped_model_and_a_folder(run, tmp_path):
+    few = ("train_params.num_samples=1", "diffusion_params.sampling_steps=2", "--class", "moods")
+    run("sample", "--model", "avatars-128", *few, cwd=tmp_path)
+    assert Image.open(tmp_path/"samples/x0_0.png").size == (128, 128)
+    shutil.copytree(MODELS["avatars"], tmp_path/"mine", ignore=shutil.ignore_patterns("avatars-128"))
+    run("sample", "--model", "mine", "--out", "other", *few, cwd=tmp_path)
+    assert Image.open(tmp_path/"other/x0_0.png").size == (64, 64)
+    assert "avatars, avatars-128" in sentence(run("sample", "--model", "nobody", cwd=tmp_path, rc=2))
+    assert "give one of them" in sentence(run("sample", "--model", "avatars", "--config", "tiny", cwd=tmp_path, rc=2))
 
 
 def test_classes_that_are_missing_are_told_before_the_training(workdir, refused):

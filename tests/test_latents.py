@@ -55,6 +55,18 @@ def test_holds_what_the_encoder_says(tmp_path, data):
     with pytest.raises(IndexError): c[20]
 
 
+@pytest.mark.parametrize("kw", [{}, dict(flips=True), dict(flips=True, dtype=torch.float16)])
+def test_held_in_memory_is_the_same_as_from_the_disk(tmp_path, data, kw):
+    c = cache(small_vae(), data, tmp_path / "z", **kw)
+    idx, flips = torch.randint(20, (50,)), torch.rand(50) < 0.5 if kw else None
+    before = c.batch(idx, flips), c.get(7, bool(kw))
+    for f in (c.hold("cpu").folder).glob("shard-*"): f.unlink() # nothing is read any more
+    for was, now in zip(before, (c.batch(idx, flips), c.get(7, bool(kw)))):
+        assert was.keys() == now.keys()
+        for k in was: assert torch.equal(torch.as_tensor(was[k]), torch.as_tensor(now[k])) and type(was[k]) is type(now[k]), k
+    with pytest.raises(IndexError): c.batch([20])
+
+
 def test_batch_is_the_same_as_one_by_one(tmp_path, data):
     c = cache(small_vae(), data, tmp_path / "z", flips=True)
     idx, flips = torch.randint(20, (50,)), torch.rand(50) < 0.5

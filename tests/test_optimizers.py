@@ -74,6 +74,17 @@ def test_parameters_without_a_gradient_stay():
     assert torch.equal(net[2].weight, before["2.weight"]) and not torch.equal(net[0].weight, before["0.weight"])
 
 
+def test_all_at_once_is_one_at_a_time():
+    "What a GPU is given, many parameters in one call, against what a CPU is given."
+    for kind, params in (("matrix_updates", [torch.randn(s) for s in ((96, 32), (32, 32), (32, 64), (64, 32), (32, 8, 4))]), ("adam_updates", [torch.randn(s) for s in ((7,), (3, 5))])):
+        params = [nn.Parameter(p) for p in params]
+        for p in params: p.grad = torch.randn_like(p)
+        once, each = (Muon(nn.ParameterList(params), weight_decay=.1) for _ in range(2))
+        with torch.no_grad():
+            for _ in range(3): many, single = getattr(once, kind)(params, once.defaults), [getattr(each, kind)([p], each.defaults)[0] for p in params]
+        for p, u, v in zip(params, many, single): assert u.shape == p.shape and torch.allclose(u, v, atol=1e-6)
+
+
 def test_the_state_travels(tmp_path):
     "Through the file that checkpoints use, to the last bit."
     whole = small(); train(whole, Muon(whole, 1e-2, weight_decay=0.01), 6)

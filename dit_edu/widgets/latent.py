@@ -16,7 +16,7 @@ from torchvision.transforms.functional import to_tensor
 from ..config import load_config
 from ..core import DitEduError, load_weights, to_01
 from ..data import AVATAR_CLASSES, draw_avatar, to_rgb
-from ..pipeline import SHIPPED, Pipeline, load_pretrained
+from ..pipeline import Pipeline, load_pretrained, pretrained_folder
 from ..vae import VAE
 from ..vae_gan import PatchGAN, make_perceptual
 from .base import Widget, paint, sheet
@@ -107,15 +107,15 @@ class LatentExplorer(Widget):
     pushes, mixes, most = (-6, -4, -2, 0, 2, 4, 6), 15, 48
 
     def __init__(self,
-        model: Pipeline | VAE | str | Path | None = None, # or a run's folder; None: the model that ships
+        model: Pipeline | VAE | str | Path | None = None, # or a run's folder, or the name of a model that ships; None: the default
         images: torch.Tensor | None = None, # (b, 3, h, w), -1 to 1; None: avatars the model has not seen
         names: list | None = None, # what to call them
         critic: PatchGAN | None = None, # None: the folder's, or the shipped one for the shipped model
         size: int | None = None, # of pictures, pixels; None: the size that the model was trained on
     ):
         super().__init__(title="Into the latent and back")
-        folder = Path(model) if isinstance(model, (str, Path)) else SHIPPED if model is None else None
-        if model is None or isinstance(model, (str, Path)): model = load_pretrained(model)
+        folder = pretrained_folder(model) if model is None or isinstance(model, (str, Path)) else None
+        if folder: model = load_pretrained(folder)
         self.vae = model if isinstance(model, VAE) else model.vae
         if self.vae is None: raise DitEduError("LatentExplorer needs a model with an autoencoder; this one works on pixels")
         if self.vae.config["in_channels"] != 3: raise DitEduError(f"LatentExplorer shows colour pictures; this autoencoder has {self.vae.config['in_channels']} channels")
