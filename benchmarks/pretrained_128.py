@@ -80,12 +80,12 @@ s, c, f, q, t, w = (m[k] for k in ("speed", "classes", "frechet_alexnet", "vae",
 rows = "\n".join(f"| {k} | {q['per_class'][k]['psnr']:.1f} | {q['per_class'][k]['lpips_alex']:.4f} | {f['per_class'][k]:.0f} |" for k in AVATAR_CLASSES)
 (here/"README.md").write_text(f"""# The second model that ships: 128 pixels
 
-Class-conditional avatars, 128×128 pixels, the same ten kinds as the [default](../README.md), with the geometry of the system this project grew from: 32×32×4 latents, 256 tokens. `load_pretrained("avatars-128")` reads it; written by `benchmarks/pretrained_128.py`, which measured every number below.
+Class-conditional avatars, 128×128 pixels, the same ten kinds as the [default](../README.md), with the geometry of the system this project grew from: 32×32×4 latents, 256 tokens. `load_pretrained("avatars-128")` reads it; written by `benchmarks/pretrained_128.py`, which measured the numbers below.
 
 | | |
 |---|---|
 | autoencoder | the default's encoder as it is (f4, 4 channels: 128×128×3 → 32×32×4); its decoder trained on at 128 px, {t['vae']['steps']:,} steps of {v.autoencoder_batch_size} images, {t['vae']['minutes']:.0f} minutes; {m['parameters']['vae']:,} parameters |
-| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA; begun with the default's weights, {t['dit']['steps']:,} steps of {d.dit_batch_size} images, {t['dit']['minutes']:.0f} minutes |
+| transformer | DiT, patch 2, 8 blocks, width 256, {m['parameters']['dit']:,} parameters, flow matching, EMA; begun with the default's weights as they were before its last stage, {t['dit']['steps']:,} steps of {d.dit_batch_size} images, {t['dit']['minutes']:.0f} minutes |
 | hardware | one NVIDIA H200, on which the default's last stage was trained at the same time; bf16 autocast |
 | data | {cfgs['dit'].dataset_params.num_images:,} avatars drawn by DiceBear (`dicebear-core` {w['dicebear-core']}, `dicebear-styles` {w['dicebear-styles']}, `resvg-py` {w['resvg-py']}), as many of each kind; styles CC0, see NOTICE |
 | config | `dit_config.yaml` here; seed 0 |
@@ -124,5 +124,5 @@ python -c "from dit_edu.pipeline import export_run; export_run('avatars128', 'av
 
 ## Limits
 
-Ten kinds of cartoon avatars and nothing else; trained for a quarter of an hour. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, no guidance.
+Ten kinds of cartoon avatars and nothing else; trained for a quarter of an hour. Not measured here, other than for the default: whether parts are what was asked for, how many thumbs are whole, near-copies, the loss on unseen images. Sampling: {pipe.defaults['sampler']}, {pipe.defaults['steps']} steps, no guidance.
 """, encoding="utf8")

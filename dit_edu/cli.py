@@ -122,7 +122,7 @@ def demo_command(
     "Open the sampling demo in a browser window."
     from dit_edu.pipeline import MODELS, load_pretrained
     from dit_edu.widgets import SamplingDemo, serve
-    serve(SamplingDemo({run.name: load_pretrained(run)} if run else {name: load_pretrained(name) for name in MODELS}), port, show=browser)
+    serve(SamplingDemo({run.name: load_pretrained(run)} if run else {name: load_pretrained(folder) for name, folder in MODELS.items()}), port, show=browser)
 
 # %% ../nbs/20_cli.ipynb #be1b057d
 def copy_notebooks(
