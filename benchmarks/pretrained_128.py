@@ -1,7 +1,7 @@
 """Measure the second model that ships, and write its card: python benchmarks/pretrained_128.py --run /work/run/avatars128
 
-Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/avatars-128/. Every number in the card
-comes from here. `--run` names the folder in which decoder and transformer were trained, for its logs and configs.
+Writes metrics.json, README.md (the card) and its pictures into dit_edu/pretrained/avatars-128/, and the second picture of
+the project's README. Every number in the card comes from here. `--run` names the folder in which decoder and transformer were trained, for its logs and configs.
 """
 import argparse
 import platform
@@ -16,7 +16,7 @@ import torch
 from torchvision.transforms.functional import gaussian_blur
 
 from dit_edu.config import load_config
-from dit_edu.core import count_params, image_grid, save_image, to_01, write_json
+from dit_edu.core import count_params, image_grid, save_image, to_01, to_pil, write_json
 from dit_edu.data import AVATAR_CLASSES, AvatarDataset
 from dit_edu.evaluate import alexnet_features, class_agreement, frechet_distance, lpips_distance, psnr, train_classifier
 from dit_edu.pipeline import MODELS, load_pretrained
@@ -51,6 +51,7 @@ for k in range(0, n, 50): # in bf16, which is faster
     print(k + 50, flush=True)
 samples = torch.cat(parts) * 2 - 1
 save_image(image_grid(torch.stack([to_01(samples[k + 10 * i]) for k in range(10) for i in range(6)]), ncols=6), here/"samples.png")
+to_pil(image_grid(to_01(samples[:20]), ncols=10)).save(here.parents[2]/"nbs"/"images"/"avatars-128.webp", quality=88, method=6) # README's second picture
 
 classifier = train_classifier(AvatarDataset(2000, 128), steps=300)
 m["classes"] = dict(classifier_on_held_out_real=class_agreement(a, labels, classifier), samples=class_agreement(samples, labels, classifier), n=n)
