@@ -73,7 +73,10 @@ def test_killed_and_resumed_it_is_the_same(second, run):
     assert all(torch.equal(a[0][k], b[0][k]) for k in b[0]) and a[1]["latents_of"] == b[1]["latents_of"] is not None
     p = run("train-vae", "-c", "config.yaml", "train_params.task_name=half", AGAIN[1], "--resume", cwd=second, rc=2)
     assert "autoencoder_decoder_only was True" in p.stderr
-    p = run("train-vae", "-c", "config.yaml", "train_params.task_name=half", ONLY[2], "train_params.autoencoder_start_from=free/"+VAE_FILE, "--resume", cwd=second, rc=2)
+    other, _ = VAE.load(second/"run"/VAE_FILE)
+    with torch.no_grad(): other.encoder.conv_in.bias[0] += 1
+    other.save(second/"other.safetensors")
+    p = run("train-vae", "-c", "config.yaml", "train_params.task_name=half", ONLY[2], "train_params.autoencoder_start_from=other.safetensors", "--resume", cwd=second, rc=2)
     assert "the hash of train_params.autoencoder_start_from was" in p.stderr
 
 
